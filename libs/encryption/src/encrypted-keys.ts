@@ -31,6 +31,9 @@ const LISTS = { name: 'encryption.lists', text: `WITH used AS (${RECORD_USE}) ${
 /** Without a data key. $1: no ids. */
 const LISTS_WITHOUT_KEY = { name: 'encryption.lists-without-key', text: listsOf('$1') };
 
+/** The list of a project, which nobody changes until the transaction ends. */
+const LOCK_LIST = `SELECT encrypted_keys, encryption_removed_keys FROM projects WHERE project_id = $1 FOR SHARE`;
+
 interface ListRow {
   project_id: number;
   encrypted_keys: string[] | null;
@@ -153,6 +156,16 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
   }
 
   /**
+   * The same for what is stored and needs the values of a key later. Of it and a change of the list at the same time, the one that begins
+   * second sees the other one.
+   * @param tx the transaction that stores it
+   */
+  async lockUnsearchableKeys(tx: Queryable, projectId: number): Promise<ReadonlySet<string> | null> {
+    const [row] = await tx.query<Pick<ListRow, 'encrypted_keys' | 'encryption_removed_keys'>>(LOCK_LIST, [projectId]);
+    return row === undefined ? null : unsearchableOf(row);
+  }
+
+  /**
    * The secret for the ETags of objects, with which who writes and does not read cannot guess encrypted values; null for a project without
    * any. It is the same on all servers, also while the data key is replaced, and another one after that.
    */
@@ -254,14 +267,15 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
   }
 }
 
-function projectOf({
-  encrypted_keys: keys,
-  encryption_removed_keys: removed,
-  encryption_key_id,
-}: ListRow): EncryptedProject {
+function projectOf(row: ListRow): EncryptedProject {
+  const { encrypted_keys: keys, encryption_key_id } = row;
   return {
     keys: keys === null ? null : new Set(keys),
-    unsearchable: new Set([...(keys ?? []), ...(removed ?? [])]),
+    unsearchable: unsearchableOf(row),
     dataKeyId: encryption_key_id,
   };
+}
+
+function unsearchableOf(row: Pick<ListRow, 'encrypted_keys' | 'encryption_removed_keys'>): ReadonlySet<string> {
+  return new Set([...(row.encrypted_keys ?? []), ...(row.encryption_removed_keys ?? [])]);
 }

@@ -83,7 +83,7 @@ export class ThresholdWatch {
   /** Of the current bucket and the one before: a value that must be low is known only at the end of its bucket. */
   private async check(projectId: number, id: string, threshold: ThresholdDto): Promise<void> {
     const { op, key = null, bucket, compare, subject } = threshold;
-    // The list of encrypted keys and the webhook were changed at the same time; otherwise the later change is rejected.
+    // A version that did not lock the list has stored the webhook while the list was changed.
     if (encryptionError(this.encryption.unsearchableKeysOf(projectId), { key, isLiteral: false }) !== null)
       throw new Error('the values of its key are encrypted');
     const minutes = bucketMinutes(bucket);

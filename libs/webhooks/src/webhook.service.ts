@@ -47,11 +47,11 @@ export class WebhookService {
     const content = { name, url, events, threshold, is_enabled: isEnabled };
     this.requireAllowed(url);
     requireThreshold(content);
-    this.requireReadable(projectId, content);
     const id = this.sequence.next().toString();
     const secret = `whsec_${randomBytes(SECRET_BYTES).toString('base64')}`;
     const position = await this.positionFor(projectId, content);
     return this.database.transaction(async (tx) => {
+      await this.requireReadable(tx, projectId, content);
       if ((await this.store.lockAll(tx, projectId)) >= WEBHOOKS_MAX) {
         throw new Problem('conflict', {
           detail: `A project has at most ${String(WEBHOOKS_MAX)} webhooks; delete one first.`,
@@ -95,21 +95,17 @@ export class WebhookService {
     const given = Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined));
     const merge = (before: WebhookDto): WebhookContent => ({ ...before, ...(given as Partial<WebhookContent>) });
     if (body.url !== undefined) this.requireAllowed(body.url);
-    // One whose key was encrypted later can still be changed.
-    const requireValid = (content: WebhookContent): void => {
-      requireThreshold(content);
-      if ('threshold' in given) this.requireReadable(projectId, content);
-    };
     const expected = merge(await this.get(projectId, id));
-    requireValid(expected);
+    requireThreshold(expected);
     // Before the transaction, because it uses a connection of its own.
     const position = await this.positionFor(projectId, expected);
     return this.database.transaction(async (tx) => {
+      if ('threshold' in given) await this.requireReadable(tx, projectId, expected);
       await this.store.lockAll(tx, projectId);
       const before = await this.store.find(projectId, id, tx);
       if (before === null) return rejectNotFound();
       const content = merge(before);
-      requireValid(content);
+      requireThreshold(content);
       checkPreconditions(preconditions, etagOfJson(before), PRECONDITION_RULES);
       if (wantsBatches(content) && position === null)
         throw new Problem('conflict', { detail: 'The webhook was changed at the same time; repeat the request.' });
@@ -195,8 +191,9 @@ export class WebhookService {
   }
 
   /** @throws Problem invalid-body for a threshold of encrypted values */
-  private requireReadable(projectId: number, { threshold }: WebhookContent): void {
-    const detail = encryptionError(this.encryption.unsearchableKeysOf(projectId), keyOf(threshold));
+  private async requireReadable(tx: Queryable, projectId: number, { threshold }: WebhookContent): Promise<void> {
+    if (threshold === null) return;
+    const detail = encryptionError(await this.encryption.lockUnsearchableKeys(tx, projectId), keyOf(threshold));
     if (detail !== null) throw new ValidationErrors({ pointer: '/threshold/key', detail }).problem('invalid-body');
   }
 
@@ -230,8 +227,8 @@ function requireKey({ op, key }: ThresholdDto): void {
     );
 }
 
-function keyOf(threshold: ThresholdDto | null): { key: string | null; isLiteral: boolean } {
-  return { key: threshold?.key ?? null, isLiteral: false };
+function keyOf(threshold: ThresholdDto): { key: string | null; isLiteral: boolean } {
+  return { key: threshold.key ?? null, isLiteral: false };
 }
 
 function rejectNotFound(): never {
