@@ -1,4 +1,5 @@
 import { StartupError, type Config } from '#platform';
+import { keepWorking, watchOutput, writeLine } from './lost-output.js';
 import { readConfig, type ConfigOptions } from './read-config.js';
 
 /** A stop that takes longer ends with exit code 1: orchestrators kill after 10 s, and the database recovers from a crash. */
@@ -20,6 +21,8 @@ export async function runUntilSignal(
   options: ConfigOptions = {},
   { say, fail }: Reporter = TERMINAL,
 ): Promise<void> {
+  watchOutput();
+  keepWorking();
   try {
     const abort = new AbortController();
     const stopping = new Promise<void>((resolve) => {
@@ -44,9 +47,7 @@ export async function runUntilSignal(
 
 /** The lines on standard output; on standard error one line for an error that the user can fix, the stack for a bug. */
 export const TERMINAL: Reporter = {
-  say: (line) => {
-    process.stdout.write(`${line}\n`);
-  },
+  say: writeLine,
   fail: (error) => {
     if (error instanceof StartupError) process.stderr.write(`stowage: ${error.message}\n`);
     else

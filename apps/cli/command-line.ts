@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { CommandFactory } from 'nest-commander';
+import { OutputError, watchOutput } from '../lost-output.js';
 import { CliModule, CommandTree, type Program } from './cli.module.js';
 import { printMessage } from './output.js';
 import { UsageError } from './usage-error.js';
@@ -15,8 +16,10 @@ const USAGE_ERROR = 2;
  * pipe.
  */
 export async function runCommandLine(): Promise<void> {
-  // EPIPE: the reader of a pipe ended first (`stowage key list | head -1`).
-  process.stdout.on('error', () => process.exit(FAILURE));
+  watchOutput(({ code, message }) => {
+    if (code !== 'EPIPE') printMessage(`stowage: standard output cannot be written: ${message}`);
+    if (process.exitCode === undefined || process.exitCode === SUCCESS) process.exitCode = FAILURE;
+  });
   try {
     const app = await CommandFactory.createWithoutRunning(CliModule);
     const { program } = app.get(CommandTree);
@@ -25,7 +28,9 @@ export async function runCommandLine(): Promise<void> {
     for (const command of [program, ...descendants(program)]) makeStrict(command);
     await program.parseAsync(process.argv);
   } catch (error) {
-    process.exitCode = printError(error);
+    const code = printError(error);
+    // A lost help text has set it already.
+    if (code !== SUCCESS) process.exitCode = code;
   }
 }
 
@@ -57,6 +62,8 @@ function printError(error: unknown): number {
     printMessage(`stowage: ${message}`);
     return USAGE_ERROR;
   }
+  // It was reported when it happened.
+  if (error instanceof OutputError) return FAILURE;
   // Compared by name: importing the classes would load the whole API, also for `--help`.
   if (name === 'StartupError' || name === 'Problem') printMessage(`stowage: ${message}`);
   else process.stderr.write(`stowage: internal error\n${stack ?? String(error)}\n`);

@@ -1,4 +1,5 @@
 import { Command, CommandRunner, Option } from 'nest-commander';
+import { keepWorking } from '../lost-output.js';
 import { printLine } from './output.js';
 
 interface MigrateOptions {
@@ -10,7 +11,11 @@ interface MigrateOptions {
 export class MigrateCommand extends CommandRunner {
   async run(_: string[], { plan = false, citus = false }: MigrateOptions): Promise<void> {
     const { printPlan, runMigrations } = await import('./migrate-database.js');
-    await (plan ? printPlan(printLine, citus) : runMigrations(printLine, citus));
+    if (plan) await printPlan(printLine, citus);
+    else {
+      keepWorking();
+      await runMigrations(printLine, citus);
+    }
   }
 
   @Option({

@@ -1,11 +1,13 @@
+import { writeLine } from '../lost-output.js';
+
 /** Writes one line for a person to standard error; standard output is for results that another program may read. */
 export function printMessage(text: string): void {
   process.stderr.write(`${oneLine(text)}\n`);
 }
 
-/** Writes one line of the command's result. */
+/** Writes one line of the command's result. @throws OutputError */
 export function printLine(text: string): void {
-  process.stdout.write(`${text}\n`);
+  writeLine(text);
 }
 
 /**

@@ -1,15 +1,17 @@
 import { constants } from 'node:os';
+import { keepWorking } from '../lost-output.js';
 import { printMessage } from './output.js';
 
 /** The exit code of a shell for a command that a signal has ended is this plus the number of the signal. */
 const EXIT_SIGNAL = 128;
 
-/** SIGINT and SIGTERM, which end a command cleanly. */
+/** SIGINT and SIGTERM, which end a command cleanly. Its result is not what it prints. */
 export class StopSignals {
   private readonly abort = new AbortController();
   private received: 'SIGINT' | 'SIGTERM' = 'SIGINT';
 
   constructor() {
+    keepWorking();
     // The handlers stay registered, because npm may send a second SIGINT.
     for (const name of ['SIGINT', 'SIGTERM'] as const) {
       process.on(name, () => {

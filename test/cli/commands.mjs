@@ -22,7 +22,6 @@ async function run({ args, env }) {
   await runCommandLine();
   // Handlers that a command does not remove, because its process normally ends.
   for (const signal of ['SIGINT', 'SIGTERM']) process.removeAllListeners(signal);
-  process.stdout.removeAllListeners('error');
   return { code: process.exitCode, ...output };
 }
 
