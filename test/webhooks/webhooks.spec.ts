@@ -83,6 +83,25 @@ async function addDelivery(id: string, deliveryId: string, status: string, attem
   );
 }
 
+/** What was logged about deliveries of a webhook that were given up. */
+const givenUp = async (id: string): Promise<object[]> =>
+  (await api.logWith(`"webhook_id":"${id}"`)).filter(({ level }) => level === 40);
+
+/** The attempts of the server by result, and the deliveries that it has given up. The metrics are rendered once a second. */
+async function counted(): Promise<Record<'delivered' | 'rejected' | 'unreachable' | 'given', number>> {
+  const { text: shown } = await api.call('GET', `${api.origin}/metrics`, { key: api.operatorKey });
+  const valueOf = (name: string): number =>
+    Number(new RegExp(`^stowage_webhook_${name} (\\d+)$`, 'm').exec(shown)?.[1] ?? 0);
+  const attempts = (result: string): number => valueOf(`attempts_total{result="${result}"}`);
+  const given = valueOf('deliveries_failed_total');
+  return {
+    delivered: attempts('delivered'),
+    rejected: attempts('rejected'),
+    unreachable: attempts('unreachable'),
+    given,
+  };
+}
+
 const change = (id: string, body: object, headers: Record<string, string> = {}): Promise<Reply> =>
   api.call('PATCH', `/webhooks/${id}`, { key: admin, body, headers });
 
@@ -197,9 +216,28 @@ describe('a delivery', () => {
   it('has failed after its last attempt', async () => {
     statuses = [500];
     const { webhook_id: id } = await create({ events: ['job.failed'] });
+    const before = await counted();
     await addDelivery(id, '7', 'queued', 9);
     await waitFor(async () => ((await deliveries(id))[0]?.status === 'failed' ? true : undefined));
     expect(await deliveries(id)).toMatchObject([{ attempts: 10, response_status: 500 }]);
+    const given = { project: project.projectId, webhook_id: id, delivery_id: '7', attempts: 10, status: 500 };
+    const msg = 'a delivery of a webhook has finally failed';
+    expect(await givenUp(id)).toMatchObject([{ level: 40, ...given, msg }]);
+    await waitFor(async () => ((await counted()).given > before.given ? true : undefined));
+  });
+
+  it('is counted by the result of its attempt', async () => {
+    const { webhook_id: id } = await create({ events: ['job.failed'] });
+    const before = await counted();
+    statuses = [204, 404];
+    await addDelivery(id, '7', 'queued', 0);
+    await waitFor(async () => ((await counted()).delivered > before.delivered ? true : undefined));
+    await addDelivery(id, '8', 'queued', 0);
+    await waitFor(async () => ((await counted()).rejected > before.rejected ? true : undefined));
+    await change(id, { url: 'http://localhost/' });
+    await addDelivery(id, '9', 'queued', 0);
+    await waitFor(async () => ((await counted()).unreachable > before.unreachable ? true : undefined));
+    expect(await givenUp(id)).toEqual([]);
   });
 
   it('is sent again with the same id when it is retried after it has failed, and this is in the audit log', async () => {
@@ -258,6 +296,7 @@ describe('a delivery', () => {
     await change(id, { is_enabled: true });
     const error = 'not sent within 3 days, because the webhook was not enabled';
     expect(await deliveries(id)).toMatchObject([{ status: 'failed', attempts: 0, error }]);
+    expect(await givenUp(id)).toMatchObject([{ level: 40, project: project.projectId, deliveries: 1 }]);
     await retry(id, '7');
     await bodies(1);
   });

@@ -49,6 +49,15 @@ export class Metrics {
     'stowage_webhook_events_dropped_total',
     'Events that this process did not queue, because 1,000 wait for their webhook.',
   );
+  readonly webhookAttempts = this.counter(
+    'stowage_webhook_attempts_total',
+    'Attempts of this process to send an event: delivered, rejected (a status other than 2xx), unreachable (no response).',
+    ['result'],
+  );
+  readonly webhookDeliveriesFailed = this.counter(
+    'stowage_webhook_deliveries_failed_total',
+    'Deliveries that this process has given up, after the last attempt or because their webhook was not enabled for too long.',
+  );
 
   readonly jobAttempts = this.counter(
     'stowage_job_attempts_total',

@@ -64,7 +64,8 @@ const FINISH = {
       finished_at = now() + CASE WHEN $5 = 'queued' THEN NULL ELSE interval '0' END
     FROM webhooks AS w
     WHERE w.project_id = $1 AND w.webhook_id = $2
-      AND d.project_id = $1 AND d.webhook_id = $2 AND d.delivery_id = $3 AND d.attempts = $4 AND d.status = 'queued'`,
+      AND d.project_id = $1 AND d.webhook_id = $2 AND d.delivery_id = $3 AND d.attempts = $4 AND d.status = 'queued'
+    RETURNING d.delivery_id`,
 };
 
 const HOLD = `
@@ -73,7 +74,8 @@ const HOLD = `
 
 const FAIL_OLD = `
   UPDATE webhook_deliveries SET status = 'failed', error = '${HELD_TOO_LONG}', finished_at = now()
-  WHERE project_id = $1 AND webhook_id = $2 AND status = 'queued' AND due_at = ${HELD} AND delivery_id < $3::bigint`;
+  WHERE project_id = $1 AND webhook_id = $2 AND status = 'queued' AND due_at = ${HELD} AND delivery_id < $3::bigint
+  RETURNING delivery_id`;
 
 const RESUME = `
   UPDATE webhook_deliveries SET due_at = now()
@@ -131,13 +133,17 @@ export class DeliveryStore {
     });
   }
 
+  /** @returns false where another process has claimed it again meanwhile, or it was deleted */
   async finish(
     delivery: ClaimedDelivery,
     { status, responseStatus, error, retryInSeconds }: AttemptResult,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const { project_id: projectId, webhook_id: webhookId, delivery_id: id, attempts } = delivery;
     const values = [projectId, webhookId, id, attempts, status, responseStatus, error, retryInSeconds];
-    await this.statements.run(projectId, () => this.database.retrying(() => this.database.query(FINISH, values)));
+    const rows = await this.statements.run(projectId, () =>
+      this.database.retrying(() => this.database.query(FINISH, values)),
+    );
+    return rows.length > 0;
   }
 
   /** Keeps what is queued for a webhook while it is not enabled. */
@@ -145,10 +151,11 @@ export class DeliveryStore {
     await tx.query(HOLD, [projectId, webhookId]);
   }
 
-  /** Sends what was held, but not what is too old to be of use. */
-  async resume(tx: Queryable, projectId: number, webhookId: string): Promise<void> {
-    await tx.query(FAIL_OLD, [projectId, webhookId, firstSeqAt(Date.now() - HELD_DAYS * 86_400_000)]);
+  /** Sends what was held, but not what is too old to be of use. @returns the number of the latter */
+  async resume(tx: Queryable, projectId: number, webhookId: string): Promise<number> {
+    const failed = await tx.query(FAIL_OLD, [projectId, webhookId, firstSeqAt(Date.now() - HELD_DAYS * 86_400_000)]);
     await tx.query(RESUME, [projectId, webhookId]);
+    return failed.length;
   }
 
   /** Queues a failed delivery again. @returns false where it does not exist or has not failed */

@@ -4,6 +4,7 @@ import { Maintenance } from '#jobs';
 import { describeError } from '#platform';
 import { Injectable, Logger, type BeforeApplicationShutdown } from '@nestjs/common';
 import { BatchWatch } from './batch-watch.js';
+import { DeliveryReports } from './delivery-reports.js';
 import { DeliverySlots, type DeliverySlot } from './delivery-slots.js';
 import { DeliveryStore, type AttemptResult, type ClaimedDelivery } from './delivery.store.js';
 import { PublicAddresses } from './public-address.js';
@@ -31,6 +32,7 @@ export class WebhookSender implements BeforeApplicationShutdown {
 
   constructor(
     private readonly store: DeliveryStore,
+    private readonly reports: DeliveryReports,
     private readonly secrets: WebhookSecrets,
     private readonly addresses: PublicAddresses,
     batches: BatchWatch,
@@ -104,7 +106,8 @@ export class WebhookSender implements BeforeApplicationShutdown {
     const outcome = await this.request(delivery);
     this.slots.end(slot);
     if (this.stopping.signal.aborted && outcome.status === null) return;
-    await this.store.finish(delivery, resultOf(outcome, delivery.attempts));
+    const result = resultOf(outcome, delivery.attempts);
+    if (await this.store.finish(delivery, result)) this.reports.attempted(delivery, result);
   }
 
   /** Never fails, so that every attempt gets its result. */

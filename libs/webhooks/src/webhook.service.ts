@@ -8,6 +8,7 @@ import { EventStore, QUEUED_MAX, TEST_EVENT } from '#events';
 import { encryptionError } from '#filter';
 import { checkPreconditions, etagOfJson, Problem, ValidationErrors, type Preconditions } from '#http';
 import { Injectable } from '@nestjs/common';
+import { DeliveryReports } from './delivery-reports.js';
 import { DeliveryStore } from './delivery.store.js';
 import type {
   CreatedWebhookDto,
@@ -31,6 +32,7 @@ export class WebhookService {
   constructor(
     private readonly store: WebhookStore,
     private readonly deliveries: DeliveryStore,
+    private readonly reports: DeliveryReports,
     private readonly secrets: WebhookSecrets,
     private readonly addresses: PublicAddresses,
     private readonly events: EventStore,
@@ -99,7 +101,7 @@ export class WebhookService {
     requireThreshold(expected);
     // Before the transaction, because it uses a connection of its own.
     const position = await this.positionFor(projectId, expected);
-    return this.database.transaction(async (tx) => {
+    const { webhook, expired } = await this.database.transaction(async (tx) => {
       if ('threshold' in given) await this.requireReadable(tx, projectId, expected);
       await this.store.lockAll(tx, projectId);
       const before = await this.store.find(projectId, id, tx);
@@ -110,14 +112,16 @@ export class WebhookService {
       if (wantsBatches(content) && position === null)
         throw new Problem('conflict', { detail: 'The webhook was changed at the same time; repeat the request.' });
       await this.store.update(tx, projectId, id, content, wantsBatches(content) ? position : null);
-      if (content.is_enabled) await this.deliveries.resume(tx, projectId, id);
-      else await this.deliveries.hold(tx, projectId, id);
+      const expired = content.is_enabled ? await this.deliveries.resume(tx, projectId, id) : 0;
+      if (!content.is_enabled) await this.deliveries.hold(tx, projectId, id);
       const webhook = await this.store.find(projectId, id, tx);
       if (webhook === null) throw new Error('a webhook that is locked does not exist');
       const details = { changed: Object.keys(given) };
       await this.audit.append(tx, { projectId, actor, action: 'webhook.update', target: targetOf(id), details });
-      return webhook;
+      return { webhook, expired };
     });
+    this.reports.expired(projectId, id, expired);
+    return webhook;
   }
 
   /** @throws Problem not-found, precondition-failed */

@@ -8,6 +8,7 @@ import { JobsModule } from '#jobs';
 import { Config } from '#platform';
 import { Module } from '@nestjs/common';
 import { BatchWatch } from './batch-watch.js';
+import { DeliveryReports } from './delivery-reports.js';
 import { DeliveryStore } from './delivery.store.js';
 import { PublicAddresses } from './public-address.js';
 import { ThresholdWatch } from './threshold-watch.js';
@@ -32,6 +33,7 @@ import { WebhookStore } from './webhook.store.js';
     WebhookSecrets,
     WebhookService,
     DeliveryStore,
+    DeliveryReports,
     BatchWatch,
     ThresholdWatch,
     WebhookSender,
