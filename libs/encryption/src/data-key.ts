@@ -1,5 +1,6 @@
 import { createHmac, hkdfSync } from 'node:crypto';
 import type { Config } from '#platform';
+import { KeyedHash } from './keyed-hash.js';
 
 const KEY_BYTES = 32;
 const ID_BYTES = 6;
@@ -11,8 +12,8 @@ export interface ProjectKeys {
   projectId: number;
   /** AES-256-GCM. */
   cipher: Buffer;
-  /** HMAC-SHA256, from which the nonce of a value is computed. */
-  nonce: Buffer;
+  /** From which the nonce of a value is computed. */
+  nonce: KeyedHash;
   /** HMAC-SHA256 of representations, for ETags. */
   etag: Buffer;
 }
@@ -35,7 +36,7 @@ export class DataKey {
     const keys = {
       projectId,
       cipher: this.derive(`values ${String(projectId)}`),
-      nonce: this.derive(`nonces ${String(projectId)}`),
+      nonce: new KeyedHash(this.derive(`nonces ${String(projectId)}`)),
       etag: this.derive(`etags ${String(projectId)}`),
     };
     this.projects.set(projectId, keys);

@@ -4,7 +4,7 @@ import { Config, EventLoopYield, MissingDataKeyError } from '#platform';
 import { Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
 import { dataKeysOf, type DataKey } from './data-key.js';
 import { RECORD_USE, requireDataKeys } from './data-key-use.js';
-import { openPairs, sealPairs } from './sealed-pairs.js';
+import { finishPairs, openPairs, sealPairs, type PairsWork } from './sealed-pairs.js';
 import { SEALED_PREFIX } from './sealed-value.js';
 
 /**
@@ -175,10 +175,9 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
   }
 
   /** Seals the listed keys of an object's `data`, a list of pairs. */
-  seal(projectId: number, objectId: string, data: string): string {
-    this.requireReadable(projectId);
-    const keys = this.listOf(projectId);
-    return keys === null || this.current === null ? data : sealPairs(this.current, { projectId, objectId }, keys, data);
+  async seal(projectId: number, objectId: string, data: string): Promise<string> {
+    const [sealed] = await this.sealObjects(projectId, [{ objectId, data }]);
+    return sealed?.data ?? data;
   }
 
   /**
@@ -190,20 +189,16 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
     objects: readonly T[],
   ): Promise<readonly T[]> {
     this.requireReadable(projectId);
-    if (this.listOf(projectId) === null) return objects;
-    const turns = new EventLoopYield(projectId);
-    const sealed: T[] = [];
-    for (const object of objects) {
-      sealed.push({ ...object, data: this.seal(projectId, object.objectId, object.data) });
-      if (turns.isDue) await turns.yield();
-    }
-    return sealed;
+    const { current } = this;
+    const keys = this.listOf(projectId);
+    if (keys === null || current === null) return objects;
+    return convert(projectId, objects, ({ objectId, data }) => sealPairs(current, { projectId, objectId }, keys, data));
   }
 
   /** Opens the sealed values of an object's `data`, a list of pairs. */
-  open(projectId: number, objectId: string, data: string): string {
-    this.requireReadable(projectId);
-    return this.current === null ? data : openPairs(this.dataKeys, { projectId, objectId }, data);
+  async open(projectId: number, objectId: string, data: string): Promise<string> {
+    const [opened] = await this.openRows(projectId, [{ object_id: objectId, data }]);
+    return opened?.data ?? data;
   }
 
   /** The same for the objects of a response; other requests are served in between. Rows may have no data. */
@@ -213,13 +208,9 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
   ): Promise<readonly Row[]> {
     this.requireReadable(projectId);
     if (this.current === null || !rows.some(({ data }) => data?.includes(SEALED_PREFIX))) return rows;
-    const turns = new EventLoopYield(projectId);
-    const opened: Row[] = [];
-    for (const row of rows) {
-      opened.push(row.data === null ? row : { ...row, data: this.open(projectId, row.object_id, row.data) });
-      if (turns.isDue) await turns.yield();
-    }
-    return opened;
+    return convert(projectId, rows, ({ object_id: objectId, data }) =>
+      data === null ? null : openPairs(this.dataKeys, { projectId, objectId }, data, () => undefined),
+    );
   }
 
   /** Call it before a write: a process that could not read the lists does so now, or the write fails. */
@@ -265,6 +256,22 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
     // Without the database the lists become too old, and then writes fail.
     while (await pause()) await this.read().catch(() => undefined);
   }
+}
+
+/** @param workOn null where there is nothing to do */
+async function convert<T extends { data: string | null }>(
+  projectId: number,
+  items: readonly T[],
+  workOn: (item: T) => PairsWork | null,
+): Promise<readonly T[]> {
+  const turns = new EventLoopYield(projectId);
+  const converted: T[] = [];
+  for (const item of items) {
+    const work = workOn(item);
+    converted.push(work === null ? item : { ...item, data: await finishPairs(work, turns) });
+    if (turns.isDue) await turns.yield();
+  }
+  return converted;
 }
 
 function projectOf(row: ListRow): EncryptedProject {

@@ -2,11 +2,34 @@ import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { DataKey } from './data-key.js';
-import { openPairs, sealPairs } from './sealed-pairs.js';
-import { dataKeyIdOf, openValue, sealValue } from './sealed-value.js';
+import * as pairsOf from './sealed-pairs.js';
+import { isSealedWith, openValue, sealValue } from './sealed-value.js';
 
 const dataKey = new DataKey(randomBytes(32));
 const place = { projectId: 7, objectId: 'o"1' };
+
+const NO_KEYS: ReadonlySet<string> = new Set();
+
+/** All work at once. */
+function textOf(work: pairsOf.PairsWork): string {
+  for (;;) {
+    const { done, value: text } = work.next();
+    if (done === true) return text;
+  }
+}
+
+const sealPairs = (...args: Parameters<typeof pairsOf.sealPairs>): string => textOf(pairsOf.sealPairs(...args));
+const resealPairs = (...args: Parameters<typeof pairsOf.resealPairs>): string => textOf(pairsOf.resealPairs(...args));
+
+/** @param unopened gets the keys of values that do not open */
+function openPairs(
+  dataKeys: readonly DataKey[],
+  at: pairsOf.PairsPlace,
+  text: string,
+  unopened: string[] = [],
+): string {
+  return textOf(pairsOf.openPairs(dataKeys, at, text, (name) => unopened.push(name)));
+}
 
 /** Keys with quotes, dots, escapes, and characters of several bytes; few, so that they repeat. */
 const key = fc.oneof(
@@ -44,9 +67,9 @@ describe('sealPairs', () => {
         expect(sealed.map((pair) => pair.key)).toEqual(list.map((pair) => pair.key));
         for (const [index, pair] of sealed.entries()) {
           if (!keys.has(pair.key)) expect(pair.value).toEqual(JSON.parse(JSON.stringify(list[index]?.value)));
-          else expect(dataKeyIdOf(JSON.stringify(pair.value))).toBe(dataKey.id);
+          else expect(isSealedWith(dataKey, JSON.stringify(pair.value))).toBe(true);
         }
-        const unsealed = sealPairs(dataKey, place, new Set(), text);
+        const unsealed = sealPairs(dataKey, place, NO_KEYS, text);
         expect(unsealed).toBe(text);
       }),
     );
@@ -71,7 +94,9 @@ describe('openPairs', () => {
     ['another project', { ...place, projectId: 8 }, sealed],
     ['another key', place, sealed.replace('"a"', '"b"')],
   ])('does not open a value of %s', (_, other, text) => {
-    expect(openPairs([dataKey], other, text)).toBe(text);
+    const unopened: string[] = [];
+    expect(openPairs([dataKey], other, text, unopened)).toBe(text);
+    expect(unopened).toHaveLength(1);
   });
 
   it('does not open a value of which one character was changed', () => {
@@ -95,6 +120,39 @@ describe('openPairs', () => {
   });
 });
 
+describe('a value that was sealed twice, by processes that did not have the key of each other', () => {
+  const [older, newer] = [new DataKey(randomBytes(32)), new DataKey(randomBytes(32))];
+  const keys = new Set(['a']);
+  const plain = '[{"key": "a", "value": {"b": [1, "c"]}}]';
+  const once = sealPairs(newer, place, keys, plain);
+
+  it.each([
+    ['another', older, newer],
+    ['the same', newer, newer],
+  ])('opens to the value where it was sealed with %s key', (_, outer, inner) => {
+    const twice = sealPairs(outer, place, keys, sealPairs(inner, place, keys, plain));
+    expect(twice).not.toContain(sealPairs(inner, place, keys, plain).slice(30));
+    expect(openPairs([newer, older], place, twice)).toBe(plain);
+    expect(openPairs([older, newer], place, twice)).toBe(plain);
+  });
+
+  it.each([
+    ['the key before', older, newer],
+    ['the current key', newer, older],
+    ['the current key, twice', newer, newer],
+  ])('is sealed once with the current key afterwards, where it was last sealed with %s', (_, outer, inner) => {
+    const twice = sealPairs(outer, place, keys, sealPairs(inner, place, keys, plain));
+    expect(resealPairs([newer, older], place, keys, twice)).toBe(once);
+    expect(resealPairs([newer, older], place, NO_KEYS, twice)).toBe(plain);
+    expect(resealPairs([newer, older], place, keys, once)).toBe(once);
+  });
+
+  it('is a text of a user where the inner one is of another place', () => {
+    const moved = sealPairs(newer, place, keys, sealPairs(newer, { ...place, objectId: 'o2' }, keys, plain));
+    expect(openPairs([newer], place, moved)).toBe(sealPairs(newer, { ...place, objectId: 'o2' }, keys, plain));
+  });
+});
+
 describe('openValue', () => {
   it('returns the text of any value', () => {
     fc.assert(
@@ -111,7 +169,7 @@ describe('openValue', () => {
     const sealed = sealValue(dataKey, at, text);
     // Without the texts in a message.
     expect(openValue([dataKey], at, sealed) === text).toBe(true);
-    expect(dataKeyIdOf(sealed)).toBe(dataKey.id);
+    expect(isSealedWith(dataKey, sealed)).toBe(true);
     expect(openValue([dataKey], at, `${sealed.slice(0, -2)}*"`)).toBe(null);
   });
 });

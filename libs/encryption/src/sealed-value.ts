@@ -1,16 +1,18 @@
-import { createCipheriv, createDecipheriv, createHmac } from 'node:crypto';
+import { createCipheriv, createDecipheriv } from 'node:crypto';
 import type { DataKey } from './data-key.js';
 
 const CIPHER = 'aes-256-gcm';
 const NONCE_BYTES = 12;
+/** In base64url, which has no bits of the next bytes then. */
+const NONCE_CHARS = 16;
 const TAG_BYTES = 16;
+/** The tag is as long as GCM makes it. */
+const TAGGED = { authTagLength: TAG_BYTES };
 
 /** The beginning of every sealed value. Text that has it nowhere has no sealed value. */
 export const SEALED_PREFIX = '$enc1:';
-const SEALED_START = `"${SEALED_PREFIX}`;
-/** The id of the data key, and its end. */
-const KEY_ID = /^[\w-]{8}:$/;
-const KEY_ID_CHARS = 8;
+/** The same of the JSON text. */
+export const SEALED_START = `"${SEALED_PREFIX}`;
 
 /**
  * Where a value is. A sealed value that is copied to another place does not open. `key` is the text of the key, not its JSON.
@@ -29,31 +31,38 @@ export interface ValuePlace {
  */
 export function sealValue(dataKey: DataKey, place: ValuePlace, valueText: string): string {
   const keys = dataKey.keysOf(place.projectId);
-  const aad = bytesOf(place);
-  const text = Buffer.from(valueText);
-  const nonce = createHmac('sha256', keys.nonce).update(aad).update(text).digest().subarray(0, NONCE_BYTES);
-  const cipher = createCipheriv(CIPHER, keys.cipher, nonce).setAAD(aad);
-  const sealed = Buffer.concat([nonce, cipher.update(text), cipher.final(), cipher.getAuthTag()]);
-  return `"${SEALED_PREFIX}${dataKey.id}:${sealed.toString('base64url')}"`;
+  const aad = textOf(place);
+  const nonce = keys.nonce.digest(aad + valueText).slice(0, NONCE_CHARS);
+  const cipher = createCipheriv(CIPHER, keys.cipher, Buffer.from(nonce, 'base64url')).setAAD(Buffer.from(aad));
+  const encrypted = cipher.update(valueText, 'utf8');
+  cipher.final();
+  const body = Buffer.concat([encrypted, cipher.getAuthTag()]).toString('base64url');
+  return startOf(dataKey) + nonce + body + '"';
 }
 
 /**
  * The text of the value that was sealed at this place with one of the keys; null for every other text: a text of a user that looks
  * like a sealed value is none.
+ *
+ * A process that has not all data keys, and does not know it yet, takes a sealed value for such a text, and may seal it once more. So
+ * everything is opened that was sealed.
  */
 export function openValue(dataKeys: readonly DataKey[], place: ValuePlace, valueText: string): string | null {
-  const keyId = dataKeyIdOf(valueText);
-  const dataKey = dataKeys.find((one) => one.id === keyId);
+  let opened = openLayer(dataKeys, place, valueText);
+  for (let inner = opened; inner !== null; inner = openLayer(dataKeys, place, inner)) opened = inner;
+  return opened;
+}
+
+function openLayer(dataKeys: readonly DataKey[], place: ValuePlace, valueText: string): string | null {
+  const dataKey = dataKeys.find((one) => isSealedWith(one, valueText));
   if (dataKey === undefined) return null;
-  const body = valueText.slice(SEALED_START.length + KEY_ID_CHARS + 1, -1);
+  const body = valueText.slice(startOf(dataKey).length, -1);
   const bytes = Buffer.from(body, 'base64url');
   // The decoder skips other characters.
   if (bytes.length <= NONCE_BYTES + TAG_BYTES || bytes.toString('base64url') !== body) return null;
-  const nonce = bytes.subarray(0, NONCE_BYTES);
-  const decipher = createDecipheriv(CIPHER, dataKey.keysOf(place.projectId).cipher, nonce, {
-    authTagLength: TAG_BYTES,
-  });
-  decipher.setAAD(bytesOf(place)).setAuthTag(bytes.subarray(-TAG_BYTES));
+  const { cipher } = dataKey.keysOf(place.projectId);
+  const decipher = createDecipheriv(CIPHER, cipher, bytes.subarray(0, NONCE_BYTES), TAGGED);
+  decipher.setAAD(Buffer.from(textOf(place))).setAuthTag(bytes.subarray(-TAG_BYTES));
   const text = decipher.update(bytes.subarray(NONCE_BYTES, -TAG_BYTES));
   try {
     decipher.final();
@@ -64,16 +73,17 @@ export function openValue(dataKeys: readonly DataKey[], place: ValuePlace, value
 }
 
 /**
- * The id of the data key in the JSON text of a sealed value, which is followed by the nonce, the encrypted text and the tag; null for
- * other text. The rest of the text, which may have many megabytes, is no matter for a regular expression: its stack would overflow.
+ * Whether this is how the JSON text of a value begins that is sealed with a data key. The nonce, the encrypted text and the tag follow.
  */
-export function dataKeyIdOf(valueText: string): string | null {
-  if (!valueText.startsWith(SEALED_START) || !valueText.endsWith('"')) return null;
-  const id = valueText.slice(SEALED_START.length, SEALED_START.length + KEY_ID_CHARS + 1);
-  return KEY_ID.test(id) ? id.slice(0, -1) : null;
+export function isSealedWith(dataKey: DataKey, valueText: string): boolean {
+  return valueText.startsWith(startOf(dataKey)) && valueText.endsWith('"');
+}
+
+function startOf({ id }: DataKey): string {
+  return `${SEALED_START}${id}:`;
 }
 
 /** Different for different places. */
-function bytesOf({ projectId, objectId, key }: ValuePlace): Buffer {
-  return Buffer.from(JSON.stringify([projectId, objectId, key]));
+function textOf({ projectId, objectId, key }: ValuePlace): string {
+  return JSON.stringify([projectId, objectId, key]);
 }

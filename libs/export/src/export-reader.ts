@@ -176,9 +176,9 @@ async function readColumns(
   const turns = new EventLoopYield(projectId);
   const lines = new LineBuffer();
   for (let chunk = await copy.next(); chunk !== null; chunk = await copy.next()) {
-    for (const line of lines.take(chunk)?.split('\n') ?? []) {
-      const { object_id: objectId, data } = parseDataRow(line);
-      columns.add(encryption.open(projectId, objectId, data));
+    const rows = lines.take(chunk)?.split('\n').map(parseDataRow) ?? [];
+    for (const { data } of await encryption.openRows(projectId, rows)) {
+      columns.add(data);
       if (turns.isDue) await turns.yield();
     }
     if (columns.size > COLUMNS_MAX) {

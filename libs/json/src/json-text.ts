@@ -132,6 +132,9 @@ export function endOfValue(text: string, start: number): number {
 }
 
 function endOfString(text: string, start: number): number {
+  // Strings mostly have no escapes, and a search is several times as fast as a look at each character.
+  const quote = text.indexOf('"', start + 1);
+  if (text.charCodeAt(quote - 1) !== BACKSLASH && quote !== -1) return quote + 1;
   for (let i = start + 1; i < text.length; i++) {
     const c = text.charCodeAt(i);
     if (c === QUOTE) return i + 1;

@@ -172,7 +172,7 @@ export class ObjectOperations {
     const { projectId, objectId } = object;
     if (!this.quotas.isNearLimit(projectId)) return;
     if ((await this.store.find(projectId, objectId, tx)) !== null) return;
-    await this.quotas.requireRoom(tx, projectId, { objects: 1, bytes: this.store.storedBytes(object) });
+    await this.quotas.requireRoom(tx, projectId, { objects: 1, bytes: await this.store.storedBytes(object) });
   }
 
   /**

@@ -137,8 +137,12 @@ export class ObjectStore {
   }
 
   /** The size of an object's data as it would be stored. */
-  storedBytes({ projectId, objectId, data }: Pick<NewObject, 'projectId' | 'objectId' | 'data'>): number {
-    return dataBytes(this.encryption.seal(projectId, objectId, data));
+  async storedBytes({
+    projectId,
+    objectId,
+    data,
+  }: Pick<NewObject, 'projectId' | 'objectId' | 'data'>): Promise<number> {
+    return dataBytes(await this.encryption.seal(projectId, objectId, data));
   }
 
   /** Whether this object is stored: the same id with the same sequence number. */
@@ -147,15 +151,18 @@ export class ObjectStore {
   }
 
   /** The objects of these ids that exist, in any order. */
-  async findAll(projectId: number, objectIds: readonly string[], on: Queryable = this.database): Promise<ObjectRow[]> {
-    const rows = await on.query<ObjectRow>(GET_ALL, [projectId, objectIds]);
-    return rows.map((row) => this.opened(projectId, row));
+  async findAll(
+    projectId: number,
+    objectIds: readonly string[],
+    on: Queryable = this.database,
+  ): Promise<readonly ObjectRow[]> {
+    return this.encryption.openRows(projectId, await on.query<ObjectRow>(GET_ALL, [projectId, objectIds]));
   }
 
   /** Null where the batch does not exist; a unique violation where the object exists. @param tx default: one of its own */
   async insert(object: NewObject, tx?: Queryable): Promise<ObjectRow | null> {
     const { projectId, objectId } = object;
-    const sealed = { ...object, data: this.encryption.seal(projectId, objectId, object.data) };
+    const sealed = { ...object, data: await this.encryption.seal(projectId, objectId, object.data) };
     const row = await this.insertSealed(sealed, tx);
     return row === null ? null : this.opened(projectId, row);
   }
@@ -202,7 +209,7 @@ export class ObjectStore {
   /** Replaces the content of an object whose batch is locked, and adds the difference to the usage of the project. */
   async update(tx: Queryable, change: ObjectChange): Promise<ObjectRow> {
     const { projectId, objectId, subject, observedAt, isSameData = false } = change;
-    const data = isSameData ? null : this.encryption.seal(projectId, objectId, change.data);
+    const data = isSameData ? null : await this.encryption.seal(projectId, objectId, change.data);
     const values = [projectId, objectId, data, subject, observedAt, data === null ? null : dataBytes(data)];
     const [found] = await tx.query<ObjectRow & { bytes_added: number }>(UPDATE, values);
     if (found === undefined) throw new Error('an object of a locked batch does not exist');
@@ -216,8 +223,7 @@ export class ObjectStore {
     await tx.query(DELETE, [projectId, objectId, deletionId]);
   }
 
-  private opened(projectId: number, row: ObjectRow): ObjectRow {
-    const data = this.encryption.open(projectId, row.object_id, row.data);
-    return data === row.data ? row : { ...row, data };
+  private async opened(projectId: number, row: ObjectRow): Promise<ObjectRow> {
+    return { ...row, data: await this.encryption.open(projectId, row.object_id, row.data) };
   }
 }
