@@ -46,6 +46,7 @@ const OPERATION_IDS: Readonly<Record<string, string>> = {
   'DELETE /api/v1/webhooks/{webhook_id}': 'deleteWebhook',
   'POST /api/v1/webhooks/{webhook_id}/test': 'testWebhook',
   'GET /api/v1/webhooks/{webhook_id}/deliveries': 'listDeliveries',
+  'POST /api/v1/webhooks/{webhook_id}/deliveries/retry': 'retryDeliveries',
   'POST /api/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/retry': 'retryDelivery',
   'GET /api/v1/jobs': 'listJobs',
   'GET /api/v1/jobs/{job_id}': 'getJob',
@@ -440,6 +441,7 @@ describe('the examples in the OpenAPI document', () => {
     ids.delivery_id = deliveries.json<{ results: { delivery_id: string }[] }>().results[0]?.delivery_id ?? '';
     await api.db.sql(`UPDATE webhook_deliveries SET status = 'failed' WHERE delivery_id = $1`, [ids.delivery_id]);
     await perform('POST /api/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/retry', admin);
+    await perform('POST /api/v1/webhooks/{webhook_id}/deliveries/retry', admin);
     await perform('DELETE /api/v1/webhooks/{webhook_id}', admin);
   });
 

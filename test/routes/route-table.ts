@@ -85,6 +85,7 @@ export const CONTRACT: Readonly<Record<string, ContractRoute>> = {
   'DELETE /webhooks/{webhook_id}': { roles: ['admin'] },
   'POST /webhooks/{webhook_id}/test': { roles: ['admin'] },
   'GET /webhooks/{webhook_id}/deliveries': { roles: ['admin'] },
+  'POST /webhooks/{webhook_id}/deliveries/retry': { roles: ['admin'] },
   'POST /webhooks/{webhook_id}/deliveries/{delivery_id}/retry': { roles: ['admin'] },
   'GET /jobs': { roles: ROLES },
   'GET /jobs/{job_id}': { roles: ROLES },

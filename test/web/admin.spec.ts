@@ -145,7 +145,9 @@ describe('a webhook', () => {
     await row(page, 'stock').getByText('disabled').waitFor();
     await panel.getByRole('button', { name: 'Retry' }).click();
     await panel.getByText('queued', { exact: true }).last().waitFor();
+    await web.api.db.sql(`UPDATE webhook_deliveries SET status = 'failed' WHERE webhook_id = $1`, [id]);
     await panel.getByRole('button', { name: 'failed', exact: true }).click();
+    await panel.getByRole('button', { name: 'Retry all' }).click();
     await panel.getByText('No delivery is failed.').waitFor();
     const deliveries = await web.api.call('GET', `/webhooks/${id}/deliveries`, { key: web.project.keys.admin });
     expect(deliveries.json()).toMatchObject({ results: [{ status: 'queued', attempts: 0, due_at: null }] });

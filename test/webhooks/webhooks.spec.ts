@@ -108,6 +108,8 @@ const change = (id: string, body: object, headers: Record<string, string> = {}):
 const retry = (id: string, deliveryId: string): Promise<Reply> =>
   api.call('POST', `/webhooks/${id}/deliveries/${deliveryId}/retry`, { key: admin });
 
+const retryAll = (id: string): Promise<Reply> => api.call('POST', `/webhooks/${id}/deliveries/retry`, { key: admin });
+
 const sendTest = (id: string): Promise<Reply> => api.call('POST', `/webhooks/${id}/test`, { key: admin });
 
 /** The first delivery when an attempt has ended. */
@@ -268,6 +270,40 @@ describe('a delivery', () => {
     await addDelivery(id, '2000', 'failed', 10);
     expectProblem(await retry(id, '2000'), 'conflict');
     expect((await deliveries(id))[0]).toMatchObject({ delivery_id: '2000', status: 'failed', attempts: 10 });
+  });
+
+  it('is retried with all others that have failed, the oldest first, as many as may wait', async () => {
+    const { webhook_id: id } = await create({ events: ['job.failed'], is_enabled: false });
+    const { webhook_id: other } = await create({ events: ['job.failed'], is_enabled: false });
+    await api.db.sql(
+      `INSERT INTO webhook_deliveries (project_id, webhook_id, delivery_id, event, body, status, attempts, due_at)
+       SELECT $1, $2, n, 'job.failed', '{}', 'queued', 1, 'infinity' FROM generate_series(1, 998) AS n`,
+      [project.projectId, id],
+    );
+    for (const one of ['2003', '2001', '2002']) await addDelivery(id, one, 'failed', 10);
+    await addDelivery(id, '2000', 'delivered', 1);
+    await addDelivery(other, '7', 'failed', 10);
+    expect(await retryAll(id)).toMatchObject({ status: 202, text: '{"retried":2,"has_more":true}' });
+    expect(await deliveries(id)).toMatchObject([
+      { delivery_id: '2003', status: 'failed', attempts: 10 },
+      { delivery_id: '2002', status: 'queued', attempts: 0, due_at: null },
+      { delivery_id: '2001', status: 'queued', attempts: 0, due_at: null },
+      { delivery_id: '2000', status: 'delivered' },
+      ...Array.from({ length: 6 }, (_, index) => ({ delivery_id: String(998 - index) })),
+    ]);
+    expectProblem(await retryAll(id), 'conflict');
+    await api.db.sql(`UPDATE webhook_deliveries SET status = 'delivered' WHERE webhook_id = $1 AND delivery_id < 10`, [
+      id,
+    ]);
+    expect(await retryAll(id)).toMatchObject({ status: 202, text: '{"retried":1,"has_more":false}' });
+    expect(await retryAll(id)).toMatchObject({ status: 202, text: '{"retried":0,"has_more":false}' });
+    expect(await deliveries(other)).toMatchObject([{ status: 'failed' }]);
+    expectProblem(await retryAll('nothing'), 'not-found');
+    const audit = await api.call('GET', '/audit?action=webhook.retry', { key: admin });
+    expect(audit.json<{ results: object[] }>().results.map((entry) => ({ ...entry }))).toMatchObject([
+      { target: { type: 'webhook', id }, details: { deliveries: 1 } },
+      { target: { type: 'webhook', id }, details: { deliveries: 2 } },
+    ]);
   });
 
   it('waits while its webhook is not enabled, and is sent when it is enabled again', async () => {

@@ -81,14 +81,24 @@ const RESUME = `
   UPDATE webhook_deliveries SET due_at = now()
   WHERE project_id = $1 AND webhook_id = $2 AND status = 'queued' AND due_at = ${HELD}`;
 
-/** The event is sent with the same id, from a first attempt on. */
-const RETRY = `
+/** Failed deliveries. The events are sent with the same ids, from a first attempt on. */
+const retrySql = (which: string): string => `
   UPDATE webhook_deliveries AS d
   SET status = 'queued', attempts = 0, due_at = ${dueAtSql('now()')}, response_status = NULL, error = NULL, finished_at = NULL
   FROM webhooks AS w
   WHERE w.project_id = $1 AND w.webhook_id = $2
-    AND d.project_id = $1 AND d.webhook_id = $2 AND d.delivery_id = $3 AND d.status = 'failed'
+    AND d.project_id = $1 AND d.webhook_id = $2 AND d.delivery_id ${which} AND d.status = 'failed'
   RETURNING d.delivery_id`;
+
+const RETRY = retrySql('= $3');
+
+/** The oldest ones. */
+const RETRY_SOME = retrySql(`IN (
+      SELECT f.delivery_id FROM webhook_deliveries AS f
+      WHERE f.project_id = $1 AND f.webhook_id = $2 AND f.status = 'failed' ORDER BY f.delivery_id LIMIT $3)`);
+
+const HAS_FAILED = `
+  SELECT FROM webhook_deliveries WHERE project_id = $1 AND webhook_id = $2 AND status = 'failed' LIMIT 1`;
 
 const COUNT_QUEUED = `
   SELECT count(*)::int AS count FROM webhook_deliveries WHERE project_id = $1 AND webhook_id = $2 AND status = 'queued'`;
@@ -161,6 +171,15 @@ export class DeliveryStore {
   /** Queues a failed delivery again. @returns false where it does not exist or has not failed */
   async retry(tx: Queryable, projectId: number, webhookId: string, id: string): Promise<boolean> {
     return (await tx.query(RETRY, [projectId, webhookId, id])).length > 0;
+  }
+
+  /** Queues the oldest failed deliveries again. @returns their number */
+  async retrySome(tx: Queryable, projectId: number, webhookId: string, count: number): Promise<number> {
+    return (await tx.query(RETRY_SOME, [projectId, webhookId, count])).length;
+  }
+
+  async hasFailed(tx: Queryable, projectId: number, webhookId: string): Promise<boolean> {
+    return (await tx.query(HAS_FAILED, [projectId, webhookId])).length > 0;
   }
 
   async countQueued(tx: Queryable, projectId: number, webhookId: string): Promise<number> {

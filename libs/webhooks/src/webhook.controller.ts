@@ -27,6 +27,7 @@ import {
   DeliveryDto,
   DeliveryListQuery,
   DeliveryPageDto,
+  RetriedDeliveriesDto,
   TestDeliveryDto,
   UpdateWebhookDto,
   WebhookDto,
@@ -149,6 +150,20 @@ export class WebhookController {
     const page = pageRequest(query, this.config, fingerprintOf('deliveries', projectId, webhookId, status), http);
     const { slice, count } = await this.store.listDeliveries(projectId, webhookId, status, page);
     return pageBody(page, slice, count);
+  }
+
+  @Post(':webhook_id/deliveries/retry')
+  @HttpCode(202)
+  @Rules({ roles: ['admin'] })
+  @ApiOperation({ summary: 'Retry the failed deliveries of a webhook, as many as may wait' })
+  @ApiResult(202, RetriedDeliveriesDto)
+  @ApiProblems('not-found', 'conflict')
+  retryDeliveries(
+    @ProjectId() projectId: number,
+    @Param('webhook_id') id: string,
+    @CurrentActor() actor: Actor,
+  ): Promise<RetriedDeliveriesDto> {
+    return this.webhooks.retryAll(projectId, id, actor);
   }
 
   @Post(':webhook_id/deliveries/:delivery_id/retry')

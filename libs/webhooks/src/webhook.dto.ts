@@ -227,6 +227,17 @@ export class DeliveryDto {
 
 export class DeliveryPageDto extends pageOf(DeliveryDto) {}
 
+export class RetriedDeliveriesDto {
+  @ApiProperty({ description: 'How many failed deliveries are queued again, the oldest first.', example: 12 })
+  retried: number;
+
+  @ApiProperty({
+    description: 'Whether others have failed, for which there was no room. Repeat the request when some were sent.',
+    example: false,
+  })
+  has_more: boolean;
+}
+
 export class TestDeliveryDto {
   @ApiProperty({ example: '384573930291204097' })
   delivery_id: string;

@@ -14,6 +14,7 @@ import type {
   CreatedWebhookDto,
   CreateWebhookDto,
   DeliveryDto,
+  RetriedDeliveriesDto,
   ThresholdDto,
   UpdateWebhookDto,
   WebhookDto,
@@ -151,13 +152,26 @@ export class WebhookService {
         const detail = 'Only a failed delivery can be retried; this one has not failed.';
         throw new Problem('delivery-not-failed', { detail });
       }
-      if ((await this.deliveries.countQueued(tx, projectId, id)) > QUEUED_MAX) {
-        const detail = `${String(QUEUED_MAX)} deliveries of this webhook wait already; retry when some of them were sent.`;
-        throw new Problem('conflict', { detail });
-      }
+      if ((await this.deliveries.countQueued(tx, projectId, id)) > QUEUED_MAX) return rejectNoRoom();
       const details = { delivery_id: deliveryId, event: delivery.event };
       await this.audit.append(tx, { projectId, actor, action: 'webhook.retry', target: targetOf(id), details });
       return delivery;
+    });
+  }
+
+  /** Sends the oldest failed deliveries again, as many as may wait. @throws Problem not-found; conflict where none may */
+  async retryAll(projectId: number, id: string, actor: Actor): Promise<RetriedDeliveriesDto> {
+    await this.get(projectId, id);
+    return this.database.transaction(async (tx) => {
+      await this.store.lockAll(tx, projectId);
+      const room = Math.max(0, QUEUED_MAX - (await this.deliveries.countQueued(tx, projectId, id)));
+      const retried = await this.deliveries.retrySome(tx, projectId, id, room);
+      const hasMore = await this.deliveries.hasFailed(tx, projectId, id);
+      if (retried === 0 && hasMore) return rejectNoRoom();
+      const details = { deliveries: retried };
+      if (retried > 0)
+        await this.audit.append(tx, { projectId, actor, action: 'webhook.retry', target: targetOf(id), details });
+      return { retried, has_more: hasMore };
     });
   }
 
@@ -241,4 +255,9 @@ function rejectNotFound(): never {
 
 function rejectNoDelivery(): never {
   throw new Problem('not-found', { detail: 'Delivery not found.' });
+}
+
+function rejectNoRoom(): never {
+  const detail = `${String(QUEUED_MAX)} deliveries of this webhook wait already; retry when some of them were sent.`;
+  throw new Problem('conflict', { detail });
 }

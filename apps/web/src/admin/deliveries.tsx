@@ -18,7 +18,7 @@ type Status = NonNullable<Query<'listDeliveries'>['status']>;
 const FILTERS: readonly (Status | undefined)[] = [undefined, 'queued', 'delivered', 'failed'];
 
 /**
- * What was sent to a webhook, newest first; failed deliveries can be retried. Refreshes itself while one waits for its next attempt.
+ * What was sent to a webhook, newest first; failed deliveries can be retried, one or all. Refreshes itself while one waits for its next attempt.
  * @param props.sent changes when something was sent
  */
 export function Deliveries({ webhookId, sent }: { webhookId: string; sent: number }): JSX.Element {
@@ -35,13 +35,19 @@ export function Deliveries({ webhookId, sent }: { webhookId: string; sent: numbe
     restart();
     pages.reload();
   }, [sent]);
-  const retry = (deliveryId: string): void => {
+  const retry = (send: () => Promise<unknown>): void => {
     submit.run(async () => {
-      const params = { path: { ...path, delivery_id: deliveryId } };
-      await client.POST('/api/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/retry', { params });
+      await send();
       restart();
       pages.reload();
     });
+  };
+  const retryOne = (deliveryId: string): void => {
+    const params = { path: { ...path, delivery_id: deliveryId } };
+    retry(() => client.POST('/api/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/retry', { params }));
+  };
+  const retryAll = (): void => {
+    retry(() => client.POST('/api/v1/webhooks/{webhook_id}/deliveries/retry', { params: { path } }));
   };
   return (
     <section>
@@ -54,6 +60,13 @@ export function Deliveries({ webhookId, sent }: { webhookId: string; sent: numbe
         ))}
         <CountText count={pages.count} one="delivery" many="deliveries" />
       </div>
+      {status === 'failed' && pages.items.length > 0 && (
+        <p class="actions">
+          <button type="button" disabled={submit.isRunning} onClick={retryAll}>
+            Retry all
+          </button>
+        </p>
+      )}
       {submit.problem !== null && <ProblemNote problem={submit.problem} />}
       <PagedList
         pages={pages}
@@ -81,7 +94,7 @@ export function Deliveries({ webhookId, sent }: { webhookId: string; sent: numbe
                     <StatusText status={delivery.status} />
                     <div class="muted">{resultText(delivery)}</div>
                     {delivery.status === 'failed' && (
-                      <button type="button" disabled={submit.isRunning} onClick={() => retry(delivery.delivery_id)}>
+                      <button type="button" disabled={submit.isRunning} onClick={() => retryOne(delivery.delivery_id)}>
                         Retry
                       </button>
                     )}
