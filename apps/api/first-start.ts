@@ -1,8 +1,8 @@
 import { FIRST_START } from '#audit';
-import { KeySecret, KeyService, ProjectService } from '#access';
+import { describeUnmatched, KeySecret, KeyService, matchKeys, ProjectService } from '#access';
 import { Config } from '#platform';
 import { Database, holdMigrationLock } from '#database';
-import { Injectable } from '@nestjs/common';
+import { Injectable, Logger } from '@nestjs/common';
 import { Fixtures } from './fixtures.js';
 
 /** The keys that this start prints. */
@@ -14,6 +14,8 @@ export interface FirstKeys {
 /** Creates what an empty installation lacks: its project, an admin key, an operator key, the fixtures. */
 @Injectable()
 export class FirstStart {
+  private readonly log = new Logger('access');
+
   constructor(
     private readonly projects: ProjectService,
     private readonly keys: KeyService,
@@ -36,11 +38,9 @@ export class FirstStart {
 
   private async createMissing(say: (line: string) => void): Promise<void> {
     const { adminKey, operatorKey } = this.config.access;
-    if (this.secret.isNew && (await this.projects.findDefault()) !== null) {
-      say(
-        'the key secret of this data dir is lost: no earlier key is valid; create new ones with `stowage key create`',
-      );
-    }
+    // Before keys are created with this secret.
+    const unmatched = describeUnmatched(await matchKeys(this.database, this.secret), this.config);
+    if (unmatched !== null) this.log.warn(unmatched);
     const project = await this.projects.ensureDefault(FIRST_START);
     const projectId = project.project_id;
     const admin = { projectId, role: 'admin', name: 'first admin' } as const;

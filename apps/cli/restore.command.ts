@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Database } from '#database';
 import type { Config } from '#platform';
@@ -58,7 +57,7 @@ export class RestoreCommand extends CommandRunner {
         outcome = 'restored, not migrated; run "stowage migrate"';
         const { withInstallation } = await import('./with-installation.js');
         await withInstallation({ ...USE, pendingMigrations: 'run', signal }, ({ database }, config) =>
-          nameDataKeys(database, config),
+          nameSecrets(database, config),
         );
       },
     );
@@ -94,8 +93,7 @@ async function restore(file: string, keepsDeliveries: boolean, signal: AbortSign
         progress.end();
         const what = `${formatCount(rows)} rows (${formatBytes(state.bytes)}) of ${header.created_at}`;
         printLine(`restored ${what} in ${(progress.elapsedMs / 1000).toFixed(1)} s`);
-        nameKeySecret(config);
-        if (!isOld) await nameDataKeys(database, config);
+        if (!isOld) await nameSecrets(database, config);
       } finally {
         progress.end();
       }
@@ -106,16 +104,28 @@ async function restore(file: string, keepsDeliveries: boolean, signal: AbortSign
   }
 }
 
-/** Says where the server looks for the key secret. Without the one of the backup no key in it works. */
-function nameKeySecret({ access, database }: Config): void {
-  if (access.keySecret !== null) {
-    printMessage('the API keys of the backup work only if STOWAGE_KEY_SECRET is the key secret of its installation');
+/** Says what the server needs that the backup does not have. */
+async function nameSecrets(database: Database, config: Config): Promise<void> {
+  await nameKeySecret(database, config);
+  await nameDataKeys(database, config);
+}
+
+/** Says whether the API keys work with the key secret that the server will find, and where it looks for it. */
+async function nameKeySecret(database: Database, config: Config): Promise<void> {
+  const { describeUnmatched, KeySecret, matchKeys } = await import('#access');
+  const secret = await KeySecret.find(config);
+  const match = await matchKeys(database, secret);
+  const unmatched = secret === null ? null : describeUnmatched(match, config);
+  if (unmatched !== null) {
+    printMessage(`before the server is started: ${unmatched}`);
     return;
   }
-  const path = join(database.dataDir, 'key-secret');
-  const now = existsSync(path) ? 'has another one unless you copied it' : 'is otherwise created with another one';
+  if (match.keys === 0 || (secret !== null && match.unknown === 0)) return;
+  const path = join(config.database.dataDir, 'key-secret');
   printMessage(
-    `the API keys of the backup work only with the key secret of its installation: before the server is started, copy its file over ${path}, which ${now}, or set STOWAGE_KEY_SECRET`,
+    secret === null
+      ? `the API keys of the backup work only with the key secret of its installation: before the server is started, copy its file key-secret to ${path}, or set STOWAGE_KEY_SECRET; otherwise the server creates another one`
+      : `${String(match.unknown)} API keys of the backup may need another key secret, that of its installation`,
   );
 }
 

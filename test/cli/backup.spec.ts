@@ -301,6 +301,22 @@ describe('stowage backup and restore', () => {
     await server.stop();
   });
 
+  it('says whether the API keys work with the key secret that is set, and so does a server', async () => {
+    const target = await database();
+    const other = { ...settingsFor(target), STOWAGE_KEY_SECRET: 'o'.repeat(40) };
+    const warning =
+      /(\d+) of \1 API keys do not work with the key secret in STOWAGE_KEY_SECRET: .*; set STOWAGE_KEY_SECRET to/;
+    const restored = await stowage.run(['restore', pathOf('whole')], other);
+    expect([restored.code, restored.stderr]).toEqual([0, expect.stringMatching(warning)]);
+    const server = stowage.start(['serve'], { ...other, LOG_LEVEL: 'warn' });
+    await server.prints(/Stowage is ready/);
+    server.child.kill('SIGTERM');
+    const { stderr } = await server.ended;
+    expect(JSON.parse(stderr)).toMatchObject({ level: 40, msg: expect.stringMatching(warning) });
+    const right = await restore('whole', await database());
+    expect([right.code, right.stderr]).toEqual([0, expect.not.stringContaining('API keys')]);
+  });
+
   it('restores nothing from a file that is damaged, cut off, changed or newer, and then the whole one', async () => {
     const whole = await readFile(pathOf('whole'));
     const target = await database();
@@ -427,7 +443,7 @@ describe('stowage backup and restore', () => {
     });
     const restored = await stowage.run(['restore', pathOf('whole')], { STOWAGE_KEY_SECRET: '' });
     expect([restored.code, restored.stderr]).toEqual([0, expect.stringContaining('creating the database')]);
-    expect(restored.stderr).toMatch(/copy its file over \S+key-secret, which .* or set STOWAGE_KEY_SECRET\n/);
+    expect(restored.stderr).toMatch(/copy its file key-secret to \S+key-secret, or set STOWAGE_KEY_SECRET; /);
     const url = await stowage.serve();
     const reply = await fetch(`${url}/api/v1/objects/single`, { headers: { 'X-Api-Key': project.keys.analyst } });
     expect(reply.status).toBe(200);

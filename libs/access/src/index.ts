@@ -19,3 +19,4 @@ export { KeySecret } from './key-secret.js';
 export { PRECONDITION_RULES } from './precondition-rules.js';
 export { CreateProjectDto, UpdateProjectDto } from './project.dto.js';
 export { ProjectService } from './project.service.js';
+export { describeUnmatched, matchKeys } from './unmatched-keys.js';

@@ -17,8 +17,6 @@ export class KeySecret {
     readonly value: string,
     /** Secrets of a rotation that is in progress. */
     readonly previous: readonly string[],
-    /** Created by this start, so that it matches no existing key. */
-    readonly isNew: boolean,
   ) {
     this.id = KeySecret.idOf(value);
     this.accepted = [value, ...previous];
@@ -29,14 +27,22 @@ export class KeySecret {
    * created by the first start.
    * @throws StartupError
    */
-  static async load({ access, database }: Config): Promise<KeySecret> {
+  static async load(config: Config): Promise<KeySecret> {
+    const path = join(config.database.dataDir, FILE);
+    if (config.access.keySecret === null) await createOnce(path);
+    const secret = await KeySecret.find(config);
+    if (secret === null) throw new StartupError(`${path} was removed while it was read`);
+    return secret;
+  }
+
+  /** The same, and creates none; null where there is none. @throws StartupError */
+  static async find({ access, database }: Config): Promise<KeySecret | null> {
     const setting = access.previousKeySecret === null ? [] : [access.previousKeySecret];
-    if (access.keySecret !== null) return KeySecret.of(access.keySecret, setting, false);
-    const path = join(database.dataDir, FILE);
-    const isNew = await createOnce(path);
-    const value = await readSecret(path);
+    if (access.keySecret !== null) return KeySecret.of(access.keySecret, setting);
+    const value = await readSecret(join(database.dataDir, FILE)).catch(rethrowUnlessMissing);
+    if (value === null) return null;
     const kept = await readSecret(join(database.dataDir, PREVIOUS_FILE)).catch(rethrowUnlessMissing);
-    return KeySecret.of(value, kept === null ? setting : [...setting, kept], isNew);
+    return KeySecret.of(value, kept === null ? setting : [...setting, kept]);
   }
 
   /**
@@ -71,11 +77,10 @@ export class KeySecret {
     return createHmac('sha256', value).update('stowage key secret id').digest('hex').slice(0, 16);
   }
 
-  private static of(value: string, previous: readonly string[], isNew: boolean): KeySecret {
+  private static of(value: string, previous: readonly string[]): KeySecret {
     return new KeySecret(
       value,
       [...new Set(previous)].filter((secret) => secret !== value),
-      isNew,
     );
   }
 }
@@ -100,19 +105,17 @@ async function writeSecret(path: string): Promise<void> {
 }
 
 /**
- * Creates the file atomically, also when two processes start at once. Returns whether this call created it. The file is on
- * disk before any key is hashed with it: after a power failure the keys in the database would be invalid without it.
+ * Creates the file atomically unless it exists, also when two processes start at once. The file is on disk before any key is hashed with it: after a power failure the keys in the database would be invalid without it.
  */
-async function createOnce(path: string): Promise<boolean> {
+async function createOnce(path: string): Promise<void> {
   const draft = partPathOf(path);
   try {
     await mkdir(dirname(path), { recursive: true });
     await writeSecret(draft);
     await link(draft, path);
     await syncFolder(dirname(path));
-    return true;
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    if ((cause as NodeJS.ErrnoException).code === 'EEXIST') return;
     throw new StartupError(`cannot store the key secret in ${path}: ${(cause as Error).message}`, { cause });
   } finally {
     await rm(draft, { force: true });

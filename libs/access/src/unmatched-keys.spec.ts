@@ -1,0 +1,39 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Config } from '#platform';
+import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
+import { KeySecret } from './key-secret.js';
+import { describeUnmatched, matchKeys } from './unmatched-keys.js';
+
+const [ONE, TWO, THREE] = ['one', 'two', 'three'].map((name) => name.repeat(11)) as [string, string, string];
+
+let db: TestDatabase;
+
+beforeAll(async () => {
+  db = await cloneDatabase();
+  for (const [key, secretId, revoked] of [
+    [1, KeySecret.idOf(ONE), null],
+    [2, KeySecret.idOf(TWO), null],
+    [3, null, null],
+    [4, KeySecret.idOf(THREE), '2026-01-01T00:00:00Z'],
+  ]) {
+    await db.sql(
+      `INSERT INTO api_keys (key_id, role, name, prefix, hash, secret_id, revoked_at) VALUES ($1, 'operator', 'k', 'stw', $2, $3, $4)`,
+      [key, Buffer.from(String(key)), secretId, revoked],
+    );
+  }
+});
+afterAll(() => db.close());
+
+async function describeWith(settings: Record<string, string>): Promise<string | null> {
+  const config = new Config({ STOWAGE_DATA_DIR: '/nowhere', ...settings });
+  return describeUnmatched(await matchKeys(db.database, await KeySecret.find(config)), config);
+}
+
+describe('keys of another key secret', () => {
+  it('are those that neither the current secret nor the previous one accepts, without revoked ones', async () => {
+    expect(await describeWith({ STOWAGE_KEY_SECRET: ONE, STOWAGE_KEY_SECRET_PREVIOUS: TWO })).toBeNull();
+    expect(await describeWith({ STOWAGE_KEY_SECRET: ONE })).toMatch(/^1 of 3 API keys .* in STOWAGE_KEY_SECRET: /);
+    expect(await describeWith({ STOWAGE_KEY_SECRET: THREE })).toMatch(/^2 of 3 API keys /);
+    expect(await describeWith({})).toMatch(/ in \/nowhere\/key-secret: .* or set STOWAGE_KEY_SECRET\. /);
+  });
+});
