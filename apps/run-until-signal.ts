@@ -1,4 +1,4 @@
-import { StartupError, type Config } from '#platform';
+import { internalErrorText, StartupError, type Config } from '#platform';
 import { keepWorking, watchOutput, writeLine } from './lost-output.js';
 import { readConfig, type ConfigOptions } from './read-config.js';
 
@@ -23,6 +23,8 @@ export async function runUntilSignal(
 ): Promise<void> {
   watchOutput();
   keepWorking();
+  // Also of a rejection that nothing handles. Node.js would print all members of an error, and those of a database error have rows.
+  process.on('uncaughtException', fail);
   try {
     const abort = new AbortController();
     const stopping = new Promise<void>((resolve) => {
@@ -49,11 +51,7 @@ export async function runUntilSignal(
 export const TERMINAL: Reporter = {
   say: writeLine,
   fail: (error) => {
-    if (error instanceof StartupError) process.stderr.write(`stowage: ${error.message}\n`);
-    else
-      process.stderr.write(
-        `stowage: internal error\n${error instanceof Error ? String(error.stack) : String(error)}\n`,
-      );
+    process.stderr.write(error instanceof StartupError ? `stowage: ${error.message}\n` : internalErrorText(error));
     process.exit(1);
   },
 };

@@ -28,7 +28,7 @@ export async function runCommandLine(): Promise<void> {
     for (const command of [program, ...descendants(program)]) makeStrict(command);
     await program.parseAsync(process.argv);
   } catch (error) {
-    const code = printError(error);
+    const code = await printError(error);
     // A lost help text has set it already.
     if (code !== SUCCESS) process.exitCode = code;
   }
@@ -50,8 +50,8 @@ function makeStrict(command: Program): void {
 }
 
 /** Prints the error: on one line, or with the stack when it is a bug. @returns the exit code */
-function printError(error: unknown): number {
-  const { name, code, exitCode, message, stack } = error as Error & { code?: unknown; exitCode?: unknown };
+async function printError(error: unknown): Promise<number> {
+  const { name, code, exitCode, message } = error as Error & { code?: unknown; exitCode?: unknown };
   if (typeof code === 'string' && code.startsWith('commander.')) {
     if (exitCode === 0) return SUCCESS;
     // Commander has printed the help already.
@@ -66,8 +66,14 @@ function printError(error: unknown): number {
   if (error instanceof OutputError) return FAILURE;
   // Compared by name: importing the classes would load the whole API, also for `--help`.
   if (name === 'StartupError' || name === 'Problem') printMessage(`stowage: ${message}`);
-  else process.stderr.write(`stowage: internal error\n${stack ?? String(error)}\n`);
+  else await printInternalError(error);
   return FAILURE;
+}
+
+/** Prints an error that is a bug, without what may be a value of a client. */
+export async function printInternalError(error: unknown): Promise<void> {
+  const { internalErrorText } = await import('#platform');
+  process.stderr.write(internalErrorText(error));
 }
 
 function versionOf(): string {

@@ -8,7 +8,7 @@ import {
   type Transaction,
 } from '#database';
 import { MIGRATIONS } from '#migrations';
-import { StartupError } from '#platform';
+import { describeError, StartupError } from '#platform';
 import {
   rowsOf,
   type BackupEnd,
@@ -118,7 +118,7 @@ export async function restoreBackup(
   return restored.catch((cause: unknown) => {
     // Such as a full disk, or a row that is damaged.
     if (errorCode(cause) === undefined) throw cause;
-    throw new StartupError(`the restore failed: ${(cause as Error).message}; nothing was restored`, { cause });
+    throw new StartupError(`the restore failed: ${describeError(cause)}; nothing was restored`, { cause });
   });
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { describeError, safeError, withoutQuotes } from './error-text.js';
+import { describeError, internalErrorText, safeError, withoutQuotes } from './error-text.js';
 
 describe('the message of an error', () => {
   it.each([
@@ -48,6 +48,14 @@ describe('an error of the database', () => {
       stack: expect.stringMatching(/^ +at .*error-text\.spec/),
     });
     expect(JSON.stringify(safe)).not.toContain('secret');
+  });
+
+  it('is printed by a process that it ends with its code and its stack, and nothing that may be a value of a client', () => {
+    const text = internalErrorText(Object.assign(new Error(message), members));
+    expect(text).toMatch(
+      /^stowage: internal error\nError 22P02: invalid input syntax for type integer: "…"\n +at .*error-text\.spec/,
+    );
+    expect(text).not.toContain('secret');
   });
 
   it.each([

@@ -55,6 +55,12 @@ export function describeError(error: unknown): string {
   return `${type}${typeof code === 'string' ? ` ${code}` : ''}: ${message.split('\n')[0] ?? ''}`;
 }
 
+/** The same with the stack, for a process that ends by it: text for standard error. */
+export function internalErrorText(error: unknown): string {
+  const { stack = '' } = safeError(error);
+  return `stowage: internal error\n${describeError(error)}\n${stack}\n`;
+}
+
 function messageOf({ message, severity }: Members): string {
   const text = withoutQuotes(message);
   if (typeof severity !== 'string') return text;

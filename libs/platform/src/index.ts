@@ -7,7 +7,7 @@ export { Clock } from './clock.js';
 export { Config, QUOTA_MAX, RESERVED_CONNECTIONS } from './config.js';
 export { DURATION_PATTERN, DURATION_RULE, durationSeconds, parseDurationSeconds } from './duration.js';
 export { endsWithin } from './ends-within.js';
-export { describeError, safeError } from './error-text.js';
+export { describeError, internalErrorText, safeError } from './error-text.js';
 export { EventLoopYield, nextTurn } from './event-loop.js';
 export { ID_PATTERN, ID_RULE, isId, isSubject, SUBJECT_PATTERN } from './id.js';
 export { isGeneratedKeyFormat, KEY_ALPHABET, KEY_RANDOM_LENGTH, mayBeKey, withChecksum } from './key-format.js';
