@@ -2,8 +2,10 @@ import { readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { MIGRATIONS } from '#migrations';
 import { createCitusDatabase } from '../cluster/citus.js';
 import { settingsFor } from '../harness/api.js';
+import { openDatabase } from '../harness/database.js';
 import { countLockWaits, createDatabase, dropDatabase, Tables } from '../harness/tables.js';
 import { waitFor } from '../jobs/jobs.js';
 import { Stowage, type Ended } from './stowage.js';
@@ -25,6 +27,18 @@ const SLOW_TABLE = `
   ALTER TABLE slow ENABLE ROW LEVEL SECURITY;
   ALTER TABLE slow FORCE ROW LEVEL SECURITY;
   CREATE POLICY waits ON slow USING (wait())`;
+
+/** Creating the index waits where the advisory lock 77 is held. A restore creates GIN indexes after the rows. */
+const SLOW_INDEX = `
+  CREATE FUNCTION wait(text) RETURNS text[] IMMUTABLE LANGUAGE plpgsql AS $$
+    BEGIN PERFORM pg_advisory_xact_lock_shared(77); RETURN ARRAY[$1]; END $$;
+  CREATE INDEX slow_idx ON projects USING gin (wait(name))`;
+
+/** How a restore may be ended, with its exit code. */
+const ENDS: [NodeJS.Signals, number | null][] = [
+  ['SIGTERM', 143],
+  ['SIGKILL', null],
+];
 
 /** A database with one project. No server uses it. */
 let source: Tables;
@@ -57,6 +71,14 @@ async function database(): Promise<Tables> {
   const tables = new Tables(await createDatabase());
   created.push(tables);
   return tables;
+}
+
+/** Undoes the migration that creates `schema_compatibility` and those after it. */
+async function undoMigrations({ address }: Tables): Promise<void> {
+  const opened = await openDatabase(address);
+  const first = MIGRATIONS.findIndex(({ name }) => name.startsWith('CompatibilityAndQueuedJobs'));
+  for (const _ of MIGRATIONS.slice(first)) await opened.dataSource.undoLastMigration();
+  await opened.close();
 }
 
 describe('stowage backup', () => {
@@ -153,6 +175,66 @@ describe('stowage restore', () => {
     expect(await target.sql('SELECT FROM projects')).toEqual([]);
     expect(await restore(target)).toMatchObject({ code: 0 });
   });
+
+  it.each(ENDS)(
+    'restores nothing where %s ends it after the rows, while it creates indexes; no server starts meanwhile, and it can be repeated',
+    async (signal, code) => {
+      const target = await database();
+      await target.sql(SLOW_INDEX);
+      const indexes = 'SELECT indexdef FROM pg_indexes ORDER BY 1';
+      const before = await target.sql(indexes);
+      await target.transaction(async (tx) => {
+        await tx.query('SELECT pg_advisory_xact_lock(77)');
+        const running = stowage.start(['restore', pathOf('whole')], settingsFor(target));
+        await waitFor(async () => (await countLockWaits(target)) > 0 || undefined);
+        const server = stowage.start(['serve'], settingsFor(target));
+        await waitFor(() => Promise.resolve(/waiting for the process that/.test(server.output()) || undefined));
+        server.child.kill('SIGTERM');
+        expect((await server.ended).stdout).not.toContain('is ready');
+        running.child.kill(signal);
+        const ended = await running.ended;
+        expect([ended.code, ended.stdout]).toEqual([code, expect.not.stringContaining('restored')]);
+        if (code !== null) expect(ended.stderr).toContain('interrupted; nothing was restored\n');
+      });
+      expect(await target.sql('SELECT FROM projects')).toEqual([]);
+      expect(await restore(target)).toMatchObject({ code: 0 });
+      expect(await target.sql('SELECT name FROM projects')).toEqual([{ name: 'kept' }]);
+      expect(await target.sql(indexes)).toEqual(before);
+    },
+  );
+
+  it.each(ENDS)(
+    'has restored everything where %s ends it during newer migrations, which a server or "migrate" runs',
+    async (signal, code) => {
+      const older = await database();
+      await undoMigrations(older);
+      await older.sql(`INSERT INTO projects (project_id, seq, name) VALUES (1, 1, 'older')`);
+      expect(await backUp('older', older)).toMatchObject({ code: 0 });
+      const target = await database();
+      await undoMigrations(target);
+      await target.transaction(async (tx) => {
+        // The migration that creates this table waits for the end of this transaction.
+        await tx.query('CREATE TABLE schema_compatibility ()');
+        const running = stowage.start(['restore', pathOf('older')], settingsFor(target));
+        await waitFor(async () => (await countLockWaits(target)) > 0 || undefined);
+        running.child.kill(signal);
+        const ended = await running.ended;
+        expect([ended.code, ended.stdout]).toEqual([code, expect.stringMatching(/^restored /m)]);
+        if (code !== null) expect(ended.stderr).toContain('restored, not migrated; run "stowage migrate"\n');
+        await tx.query('DROP TABLE schema_compatibility');
+      });
+      const settings = { ...settingsFor(target), MIGRATE_ON_START: 'false' };
+      const refused = await stowage.start(['serve'], settings).ended;
+      expect([refused.code, refused.stderr]).toEqual([1, expect.stringMatching(/stowage: .*stowage migrate/)]);
+      const again = await stowage.run(['restore', pathOf('older')], settingsFor(target));
+      expect([again.code, again.stderr]).toEqual([1, expect.stringContaining('the database is not empty')]);
+      expect(await stowage.run(['migrate'], settingsFor(target))).toMatchObject({ code: 0 });
+      expect(await target.sql('SELECT name FROM projects')).toEqual([{ name: 'older' }]);
+      expect(await target.sql('SELECT name FROM migrations ORDER BY 1')).toEqual(
+        await source.sql('SELECT name FROM migrations ORDER BY 1'),
+      );
+    },
+  );
 
   it('says for which process it waits, and ends cleanly with SIGTERM meanwhile', async () => {
     const target = await database();
