@@ -22,7 +22,7 @@ const MAY_IMPORT = {
   'libs/usage': ['platform', 'database', 'http'],
   'libs/audit': ['platform', 'database', 'http'],
   'libs/events': ['platform', 'telemetry', 'database'],
-  'libs/encryption': ['json', 'platform', 'database'],
+  'libs/encryption': ['json', 'platform', 'telemetry', 'database'],
   'libs/access': BELOW_ACCESS,
   'libs/jobs': [...BELOW_ACCESS, 'access'],
   'libs/deletion': ['platform', 'database', 'http', 'usage', 'audit', 'access', 'jobs'],

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { Config } from '#platform';
+import { Config, MissingDataKeyError } from '#platform';
+import { Telemetry } from '#telemetry';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
 import { EncryptedKeys } from './encrypted-keys.js';
 
@@ -14,7 +15,11 @@ let db: TestDatabase;
 let encryption: EncryptedKeys;
 beforeAll(async () => {
   db = await cloneDatabase();
-  encryption = new EncryptedKeys(db.database, new Config({ STOWAGE_DATA_KEY: randomBytes(32).toString('base64') }));
+  encryption = new EncryptedKeys(
+    db.database,
+    Telemetry.off(),
+    new Config({ STOWAGE_DATA_KEY: randomBytes(32).toString('base64') }),
+  );
   await db.sql(
     `INSERT INTO projects (project_id, seq, name, encrypted_keys, encryption_key_id) VALUES ($1, 1, 'p', '{name}', $2)`,
     [PROJECT, encryption.current?.id],
@@ -52,3 +57,28 @@ async function countTurns<T>(work: () => Promise<T>): Promise<{ result: T; turns
   await counting;
   return { result, turns: state.turns };
 }
+
+describe('a process that has not heard of another data key', () => {
+  it('reads which keys are needed when it finds a value with that key, and refuses it', async () => {
+    const other = new EncryptedKeys(
+      db.database,
+      Telemetry.off(),
+      new Config({ STOWAGE_DATA_KEY: randomBytes(32).toString('base64') }),
+    );
+    const setKey = async (id: string | undefined): Promise<unknown> =>
+      db.sql('UPDATE projects SET encryption_key_id = $2 WHERE project_id = $1', [PROJECT, id]);
+    await db.sql('DELETE FROM data_keys');
+    await setKey(other.current?.id);
+    await other.read();
+    expect(other.isReadable(PROJECT)).toBe(true);
+    await db.sql('DELETE FROM data_keys');
+    await setKey(encryption.current?.id);
+    await encryption.read();
+    const sealed = await encryption.seal(PROJECT, 'o', '[{"key": "name", "value": "Ada"}]');
+    // It would otherwise take the text for a value, and encrypt it once more.
+    await expect(other.open(PROJECT, 'o', sealed)).rejects.toThrow(MissingDataKeyError);
+    expect(other.missingKeys).toEqual([encryption.current?.id]);
+    const text = '[{"key": "note", "value": "$enc1:12345678:AAAA"}]';
+    expect(await encryption.open(PROJECT, 'o', text)).toBe(text);
+  });
+});

@@ -1,11 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Database, type Queryable } from '#database';
 import { Config, EventLoopYield, MissingDataKeyError } from '#platform';
+import { Telemetry } from '#telemetry';
 import { Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
 import { dataKeysOf, type DataKey } from './data-key.js';
 import { RECORD_USE, requireDataKeys } from './data-key-use.js';
 import { finishPairs, openPairs, sealPairs, type PairsWork } from './sealed-pairs.js';
-import { SEALED_PREFIX } from './sealed-value.js';
+import { isSealedWith, SEALED_PREFIX } from './sealed-value.js';
+import { UnopenedValues } from './unopened-values.js';
 
 /**
  * How often a process reads the lists. They change a few times in the life of a project, and a notification would need one more
@@ -20,9 +22,12 @@ const CURRENT_FOR_MS = 5_000;
  */
 export const LIST_APPLIES_AFTER_MS = 60_000;
 
-/** Every project with encrypted values. A data key that is needed may have no row yet, where a list has just been set. */
+/**
+ * Every project with encrypted values. A data key that is needed may have no row yet, where a list has just been set. The lists are one
+ * text, which is mostly the same as a second before.
+ */
 const listsOf = (keyIds: string): string => `
-  SELECT project_id, encrypted_keys, encryption_removed_keys, encryption_key_id,
+  SELECT project_id, json_build_array(encrypted_keys, encryption_removed_keys)::text AS lists, encryption_key_id,
     array(SELECT key_id FROM data_keys WHERE key_id <> ALL (${keyIds}::text[])) AS missing
   FROM projects WHERE encryption_key_id IS NOT NULL`;
 
@@ -36,14 +41,23 @@ const LOCK_LIST = `SELECT encrypted_keys, encryption_removed_keys FROM projects 
 
 interface ListRow {
   project_id: number;
-  encrypted_keys: string[] | null;
-  encryption_removed_keys: string[] | null;
+  lists: string;
   encryption_key_id: string;
   missing: string[];
 }
 
+interface LockedLists {
+  encrypted_keys: string[] | null;
+  encryption_removed_keys: string[] | null;
+}
+
+/** The keys that are encrypted, and those that were removed. */
+type Lists = [listed: string[] | null, removed: string[] | null];
+
 /** What a process knows of a project with encrypted values. */
 interface EncryptedProject {
+  /** What the sets were made of. */
+  lists: string;
   /** The keys whose values are sealed; null for none. */
   keys: ReadonlySet<string> | null;
   /** Those, and the keys that were removed and whose stored values are still to be opened. */
@@ -76,6 +90,7 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
   /** The ids of the data keys that are needed and missing. */
   private missing: readonly string[] = [];
   private readonly log = new Logger('encryption');
+  private readonly unopened: UnopenedValues;
   private readAtMs = -Infinity;
   private reading: Promise<void> | undefined;
   private readonly reserved = new Set<string>();
@@ -85,10 +100,12 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
 
   constructor(
     private readonly database: Database,
+    telemetry: Telemetry,
     config: Config,
   ) {
     this.dataKeys = dataKeysOf(config);
     this.current = this.dataKeys[0] ?? null;
+    this.unopened = new UnopenedValues(telemetry);
   }
 
   async onModuleInit(): Promise<void> {
@@ -161,8 +178,8 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
    * @param tx the transaction that stores it
    */
   async lockUnsearchableKeys(tx: Queryable, projectId: number): Promise<ReadonlySet<string> | null> {
-    const [row] = await tx.query<Pick<ListRow, 'encrypted_keys' | 'encryption_removed_keys'>>(LOCK_LIST, [projectId]);
-    return row === undefined ? null : unsearchableOf(row);
+    const [row] = await tx.query<LockedLists>(LOCK_LIST, [projectId]);
+    return row === undefined ? null : unsearchableOf([row.encrypted_keys, row.encryption_removed_keys]);
   }
 
   /**
@@ -208,9 +225,23 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
   ): Promise<readonly Row[]> {
     this.requireReadable(projectId);
     if (this.current === null || !rows.some(({ data }) => data?.includes(SEALED_PREFIX))) return rows;
-    return convert(projectId, rows, ({ object_id: objectId, data }) =>
-      data === null ? null : openPairs(this.dataKeys, { projectId, objectId }, data, () => undefined),
+    const keys = this.unsearchableKeysOf(projectId);
+    const unopened: { objectId: string; valueText: string }[] = [];
+    const opened = await convert(projectId, rows, ({ object_id: objectId, data }) =>
+      data === null
+        ? null
+        : openPairs(this.dataKeys, { projectId, objectId }, data, (key, valueText) => {
+            // Of other keys it is a text of a user.
+            if (keys?.has(key) === true) unopened.push({ objectId, valueText });
+          }),
     );
+    if (unopened.some(({ valueText }) => !this.dataKeys.some((one) => isSealedWith(one, valueText)))) {
+      // Another process may just have begun to use a data key that is missing here.
+      await this.read();
+      this.requireReadable(projectId);
+    }
+    for (const { objectId } of unopened) this.unopened.add(projectId, objectId);
+    return opened;
   }
 
   /** Call it before a write: a process that could not read the lists does so now, or the write fails. */
@@ -231,7 +262,7 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
     const ids = this.dataKeys.map(({ id }) => id);
     const [statement, values] = this.current === null ? [LISTS_WITHOUT_KEY, [ids]] : [LISTS, [this.current.id, ids]];
     const rows = await this.database.reserved.query<ListRow>(statement, values);
-    this.projects = new Map(rows.map((row) => [row.project_id, projectOf(row)]));
+    this.projects = new Map(rows.map((row) => [row.project_id, projectOf(row, this.projects.get(row.project_id))]));
     const needed = new Set(rows.flatMap((row) => [row.encryption_key_id, ...row.missing]));
     this.setMissing([...needed].filter((id) => !ids.includes(id)).sort());
     this.readAtMs = startedAtMs;
@@ -274,15 +305,18 @@ async function convert<T extends { data: string | null }>(
   return converted;
 }
 
-function projectOf(row: ListRow): EncryptedProject {
-  const { encrypted_keys: keys, encryption_key_id } = row;
+/** @param known what was read a second before */
+function projectOf({ lists, encryption_key_id }: ListRow, known: EncryptedProject | undefined): EncryptedProject {
+  if (known?.lists === lists && known.dataKeyId === encryption_key_id) return known;
+  const [listed, removed] = JSON.parse(lists) as Lists;
   return {
-    keys: keys === null ? null : new Set(keys),
-    unsearchable: unsearchableOf(row),
+    lists,
+    keys: listed === null ? null : new Set(listed),
+    unsearchable: unsearchableOf([listed, removed]),
     dataKeyId: encryption_key_id,
   };
 }
 
-function unsearchableOf(row: Pick<ListRow, 'encrypted_keys' | 'encryption_removed_keys'>): ReadonlySet<string> {
-  return new Set([...(row.encrypted_keys ?? []), ...(row.encryption_removed_keys ?? [])]);
+function unsearchableOf([listed, removed]: Lists): ReadonlySet<string> {
+  return new Set([...(listed ?? []), ...(removed ?? [])]);
 }

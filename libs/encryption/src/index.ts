@@ -1,6 +1,6 @@
 /**
  * encryption: encrypts the values of the keys that a project lists, before they are stored.
- * Imports json, platform, database.
+ * Imports json, platform, telemetry, database.
  */
 export { DataKey, dataKeysOf } from './data-key.js';
 export { findMissingKeys, KEY_UNUSED_AFTER_S } from './data-key-use.js';

@@ -4,6 +4,7 @@ import { EncryptedKeys } from '#encryption';
 import { IndexReadStore, IndexSearch } from '#inverted-index';
 import { filterOf, ObjectIndexStore, type ObjectSort, WHOLE_VIEW } from '#objects';
 import { Config } from '#platform';
+import { Telemetry } from '#telemetry';
 import { cloneDatabase, openDatabase, type TestDatabase } from '../../../test/harness/database.js';
 import { setParameter } from '../../../test/harness/tables.js';
 import { ExportReader } from './export-reader.js';
@@ -21,7 +22,12 @@ afterAll(() => db.close());
 function readerWith(env: Record<string, string>, database = db.database): ExportReader {
   const config = new Config(env);
   const index = new ObjectIndexStore(database, new IndexSearch(new IndexReadStore(database)), config);
-  return new ExportReader(ReadDatabase.ofPrimary(database), index, new EncryptedKeys(database, config), config);
+  return new ExportReader(
+    ReadDatabase.ofPrimary(database),
+    index,
+    new EncryptedKeys(database, Telemetry.off(), config),
+    config,
+  );
 }
 
 it('ends when the client leaves while the snapshot is opened', async () => {

@@ -149,6 +149,10 @@ export class Metrics {
     'stowage_encryption_pending_projects',
     'Projects whose stored values are still to be encrypted or decrypted.',
   );
+  readonly encryptionUnopened = this.counter(
+    'stowage_encryption_unopened_total',
+    'Encrypted values that were read and could not be decrypted, because they were damaged or moved.',
+  );
   readonly retentionObjects = this.counter(
     'stowage_retention_objects_total',
     'Objects that this process has deleted because they were older than the retention of their project.',

@@ -37,7 +37,7 @@ describe('the watch for thresholds', () => {
         return Promise.reject(new Error('the value cannot be computed'));
       },
     } as unknown as AggregateService;
-    const encryption = new EncryptedKeys(db.database, new Config({}));
+    const encryption = new EncryptedKeys(db.database, Telemetry.off(), new Config({}));
     const events = new EventStore(db.sequence, Telemetry.off());
     const watch = new ThresholdWatch(events, aggregates, encryption, db.database);
     await watch.look(AbortSignal.abort());
