@@ -124,6 +124,23 @@ describe('with OTEL_EXPORTER_OTLP_ENDPOINT', () => {
     expect(childrenOf(request).length).toBeGreaterThan(0);
   });
 
+  it('the statement of a look-up by id belongs to it', async () => {
+    const accepted = await post('looked-up', `00-${TRACE}-${CLIENT_SPAN}-00`, { Prefer: 'respond-async' });
+    const job = /\d+$/.exec(accepted.headers.get('location') ?? '')?.[0] ?? '';
+    const look = async (path: string, name: string, trace: string): Promise<void> => {
+      const headers = { 'X-Api-Key': ADMIN_KEY, traceparent: `00-${trace}-${CLIENT_SPAN}-01` };
+      expect((await fetch(`${origin}/api/v1/${path}`, { headers })).status).toBe(200);
+      expect(childrenOf(await spanNamed(name, trace))).toHaveLength(1);
+    };
+    await look(`jobs/${job}`, 'GET /api/v1/jobs/:job_id', '6'.repeat(32));
+    await waitFor(async () => {
+      const headers = { 'X-Api-Key': ADMIN_KEY };
+      return (await fetch(`${origin}/api/v1/objects/of-looked-up`, { headers })).status === 200 || undefined;
+    });
+    await look('objects/of-looked-up', 'GET /api/v1/objects/:object_id', '7'.repeat(32));
+    await look('batches/looked-up', 'GET /api/v1/batches/:batch_id', '8'.repeat(32));
+  });
+
   it('a request that its client does not sample is not traced, and its trace is in the log', async () => {
     const [unsampled, sampled] = ['2'.repeat(32), '3'.repeat(32)];
     await post('unsampled', `00-${unsampled}-${CLIENT_SPAN}-00`);

@@ -190,7 +190,7 @@ export class Database implements Queryable {
     statement: Statement | string,
     values: readonly unknown[],
   ): Promise<Row[]> {
-    const observed = this.observer?.begin(statement, values);
+    const observed = this.observer?.begin(statement, values, scope.span);
     return new Promise((resolve, rejectWith) => {
       const reject = (error: Error): void => {
         observed?.end(error);

@@ -1,3 +1,5 @@
+import type { TraceSpan } from '#telemetry';
+
 /** The queries of a request took longer than they may; they were cancelled. */
 export class QueryTimeoutError extends Error {
   override name = 'QueryTimeoutError';
@@ -22,6 +24,9 @@ export class QueryScope {
   private readonly running: Cancellable[] = [];
   private reason: Error | undefined;
 
+  /** @param span of the request, whose parts the queries are */
+  constructor(readonly span: TraceSpan | null = null) {}
+
   /** Why the queries were cancelled; later ones fail with it. */
   get failure(): Error | undefined {
     return this.reason;
@@ -29,7 +34,7 @@ export class QueryScope {
 
   /** Returns a scope that can be cancelled alone, and is cancelled with this one. */
   child(): QueryScope {
-    const child = new QueryScope();
+    const child = new QueryScope(this.span);
     if (this.reason === undefined) this.running.push(child);
     else child.cancel(this.reason);
     return child;

@@ -37,9 +37,12 @@ export class StatementObserver {
     return tracing === null && slow === null ? null : new StatementObserver(tracing, slow);
   }
 
-  /** To be called where the statement is requested, which belongs to a request or a job. */
-  begin(statement: Statement | string, values: readonly unknown[]): ObservedStatement {
-    return new ObservedStatement(statement, values, this.trace(statement), this.slow);
+  /**
+   * To be called where the statement is requested, which belongs to a request or a job.
+   * @param parent the span of the request, where it is known
+   */
+  begin(statement: Statement | string, values: readonly unknown[], parent?: TraceSpan | null): ObservedStatement {
+    return new ObservedStatement(statement, values, this.trace(statement, parent), this.slow);
   }
 
   /** A COPY is traced, and never slow: its time is that of its source. */
@@ -48,11 +51,12 @@ export class StatementObserver {
     return span === null ? undefined : new ObservedStatement(statement, [], span, null);
   }
 
-  private trace(statement: Statement | string): TraceSpan | null {
+  private trace(statement: Statement | string, parent?: TraceSpan | null): TraceSpan | null {
     return (
       this.tracing?.startStatement(
         () => nameOf(statement),
         () => ({ 'db.system.name': 'postgresql', 'db.query.text': shortText(statement) }),
+        parent,
       ) ?? null
     );
   }

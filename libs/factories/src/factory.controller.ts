@@ -1,5 +1,6 @@
+import type { Queryable } from '#database';
 import { ApiRespondAsync, WriteService, type WriteOperation } from '#jobs';
-import { ApiResult, API, Http, JsonHeader, ApiProblems, Rules, type HttpContext, ProjectId } from '#http';
+import { ApiResult, API, Http, JsonHeader, ApiProblems, Rules, type HttpContext, ProjectId, Queries } from '#http';
 import { FeedReader, CollectionService, collectionList, ApiOneOrFile, ApiStoredResult } from '#feeds';
 import { Controller, Get, Param, Post, Query } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
@@ -47,7 +48,11 @@ export class FactoryController {
   @ApiOperation({ summary: 'Get a factory' })
   @ApiResult(200, FactoryDto, { etag: true })
   @ApiProblems('not-found')
-  getFactory(@ProjectId() projectId: number, @Param('factory_id') factoryId: string): Promise<string> {
-    return this.collections.get(FACTORIES, projectId, factoryId);
+  getFactory(
+    @ProjectId() projectId: number,
+    @Param('factory_id') factoryId: string,
+    @Queries() on: Queryable,
+  ): Promise<string> {
+    return this.collections.get(FACTORIES, projectId, factoryId, on);
   }
 }

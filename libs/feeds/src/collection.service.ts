@@ -43,8 +43,8 @@ export class CollectionService {
   ) {}
 
   /** @throws Problem not-found */
-  async get(collection: TypedCollection, projectId: number, id: string): Promise<string> {
-    return itemText(collection, await this.objects.get(projectId, id));
+  async get(collection: TypedCollection, projectId: number, id: string, on: Queryable): Promise<string> {
+    return itemText(collection, await this.objects.get(projectId, id, on));
   }
 
   /**

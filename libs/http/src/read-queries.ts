@@ -1,3 +1,4 @@
+import type { TraceSpan } from '#telemetry';
 import { QueryScope, QueryTimeoutError, type Database, type Queryable, type Statement } from '#database';
 
 /** The queries that count a page. */
@@ -13,16 +14,21 @@ interface CountQueries {
  * calls `cancelLate` regularly: one timer for all requests costs less than a timer for each.
  */
 export class ReadQueries implements Queryable {
-  private readonly scope = new QueryScope();
+  private readonly scope: QueryScope;
   private readonly queries: Queryable;
   private readonly deadline: number;
   private count: CountQueries | null = null;
 
-  /** @param timeoutMs the time that all queries may take, from now */
+  /**
+   * @param timeoutMs the time that all queries may take, from now
+   * @param span of the request, whose parts they are
+   */
   constructor(
     private readonly database: Pick<Database, 'within'>,
     private readonly timeoutMs: number,
+    span: TraceSpan | null = null,
   ) {
+    this.scope = new QueryScope(span);
     this.queries = database.within(this.scope);
     this.deadline = performance.now() + timeoutMs;
   }

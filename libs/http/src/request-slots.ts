@@ -145,7 +145,7 @@ export class RequestSlots {
 
   private beginRead(request: FastifyRequest): ReadQueries {
     const database = request.routeOptions.config.usesReplica === true ? this.readDatabase : this.database;
-    const queries = new ReadQueries(database, this.config.queryTimeoutMs);
+    const queries = new ReadQueries(database, this.config.queryTimeoutMs, request.span);
     request.queries = queries;
     this.reads.add(queries);
     this.timer ??= setInterval(() => {

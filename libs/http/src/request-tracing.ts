@@ -1,6 +1,6 @@
 import { parseTraceparent, type Tracing, type TraceSpan } from '#telemetry';
-import type { FastifyInstance } from 'fastify';
-import { API } from './route.js';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { API, isReadRequest } from './route.js';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -12,6 +12,12 @@ declare module 'fastify' {
 /** Traces the requests of the API that have a valid key. Register it after the hook that checks keys. */
 export function traceRequests(fastify: FastifyInstance, tracing: Tracing): void {
   fastify.decorateRequest('span', null);
+  // A read gives its span to its queries instead: it would suffer most from being followed.
+  const follow = (request: FastifyRequest, done: () => void): void => {
+    const { span } = request;
+    if (span?.isRecording !== true || isReadRequest(request)) done();
+    else tracing.run(span, done);
+  };
   fastify.addHook('onRequest', (request, _reply, done) => {
     const { url } = request.routeOptions;
     if (url?.startsWith(API) !== true || request.principal === undefined) {
@@ -23,12 +29,11 @@ export function traceRequests(fastify: FastifyInstance, tracing: Tracing): void 
     const span = tracing.startRequest(`${request.method} ${url}`, parent, attributes);
     request.span = span;
     request.trace = span.context;
-    tracing.run(span, done);
+    follow(request, done);
   });
   // The body arrives in events of the socket, which do not belong to the request.
   fastify.addHook('preValidation', (request, _reply, done) => {
-    if (request.span === null) done();
-    else tracing.run(request.span, done);
+    follow(request, done);
   });
   fastify.addHook('onResponse', ({ span, principal }, { statusCode, itemCount }, done) => {
     if (span?.isRecording === true) {

@@ -12,12 +12,13 @@ import {
   type Principal,
   CurrentPrincipal,
   ApiPage,
+  Queries,
   Http,
   type HttpContext,
 } from '#http';
 import { INSTALLATION } from '#audit';
 import { Config } from '#platform';
-import { isSeq } from '#database';
+import { isSeq, type Queryable } from '#database';
 import { Controller, Get, HttpCode, Param, Post, Query, Req } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
@@ -79,8 +80,9 @@ export class JobController {
     @CurrentPrincipal() principal: Principal,
     @Param('job_id') id: string,
     @Req() request: FastifyRequest,
+    @Queries() on: Queryable,
   ): Promise<string> {
-    return this.text(principal, keyOf(principal, id), request);
+    return this.text(principal, keyOf(principal, id), request, on);
   }
 
   @Post(':job_id/retry')
@@ -104,8 +106,8 @@ export class JobController {
     return text;
   }
 
-  private async text(principal: Principal, key: JobKey, request: FastifyRequest): Promise<string> {
-    const row = await this.jobs.find(key, ownKeyOf(principal));
+  private async text(principal: Principal, key: JobKey, request: FastifyRequest, on?: Queryable): Promise<string> {
+    const row = await this.jobs.find(key, ownKeyOf(principal), on);
     if (row === null) throw jobNotFound();
     return jobText(baseUrl(request), row);
   }

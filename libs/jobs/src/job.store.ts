@@ -283,8 +283,12 @@ export class JobStore {
   }
 
   /** @param keyId finds only jobs of this key; null finds all jobs of the project */
-  async find({ projectId, jobId }: JobKey, keyId: string | null): Promise<JobRow | null> {
-    const [row] = await this.database.query<JobRow>(
+  async find(
+    { projectId, jobId }: JobKey,
+    keyId: string | null,
+    on: Queryable = this.database,
+  ): Promise<JobRow | null> {
+    const [row] = await on.query<JobRow>(
       `SELECT ${COLUMNS}, result FROM jobs WHERE project_id = $1 AND job_id = $2 AND key_id = coalesce($3, key_id)`,
       [projectId, jobId, keyId],
     );

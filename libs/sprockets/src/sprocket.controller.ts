@@ -1,8 +1,10 @@
+import type { Queryable } from '#database';
 import { ApiRespondAsync, WriteService, type WriteOperation } from '#jobs';
 import {
   ApiResult,
   API,
   Http,
+  Queries,
   JsonHeader,
   ApiPreconditions,
   ApiProblems,
@@ -63,8 +65,12 @@ export class SprocketController {
   @ApiOperation({ summary: 'Get a sprocket' })
   @ApiResult(200, SprocketDto, { etag: true })
   @ApiProblems('not-found')
-  getSprocket(@ProjectId() projectId: number, @Param('sprocket_id') sprocketId: string): Promise<string> {
-    return this.collections.get(SPROCKETS, projectId, sprocketId);
+  getSprocket(
+    @ProjectId() projectId: number,
+    @Param('sprocket_id') sprocketId: string,
+    @Queries() on: Queryable,
+  ): Promise<string> {
+    return this.collections.get(SPROCKETS, projectId, sprocketId, on);
   }
 
   @Put(':sprocket_id')

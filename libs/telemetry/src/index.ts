@@ -5,5 +5,5 @@
 export { Metrics } from './metrics.js';
 export { hasToken } from './metrics-token.js';
 export { Telemetry } from './telemetry.js';
-export type { Tracing, TraceSpan } from './tracing.js';
+export { Tracing, type TraceSpan } from './tracing.js';
 export { formatTraceparent, parseTraceparent, type TraceContext } from './trace-context.js';

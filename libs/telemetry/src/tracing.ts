@@ -39,8 +39,8 @@ export class TraceSpan {
  * instrumentation of libraries would have to be loaded before everything else (docs/decisions/035-tracing.md).
  */
 export class Tracing {
-  /** The sampled request or job that the code runs for. */
-  private readonly current = new AsyncLocalStorage<Span>();
+  /** The sampled write or job that the code runs for. */
+  private readonly current = new AsyncLocalStorage<TraceSpan>();
 
   constructor(
     private readonly api: Api,
@@ -59,18 +59,24 @@ export class Tracing {
     return this.start(name, this.api.SpanKind.CONSUMER, parent, attributes);
   }
 
-  /** Starts the span of a statement of the sampled request or job that the code runs for; null where there is none. */
-  startStatement(name: () => string, attributes: () => Attributes): TraceSpan | null {
-    const parent = this.current.getStore();
-    if (parent === undefined) return null;
+  /**
+   * Starts the span of a statement; null where its parent is not sampled.
+   * @param parent default: the write or job that the code runs for
+   */
+  startStatement(name: () => string, attributes: () => Attributes, parent?: TraceSpan | null): TraceSpan | null {
+    const of = parent ?? this.current.getStore();
+    if (of?.isRecording !== true) return null;
     const options = { kind: this.api.SpanKind.CLIENT, attributes: attributes() };
-    const context = this.api.trace.setSpan(this.api.ROOT_CONTEXT, parent);
+    const context = this.api.trace.setSpan(this.api.ROOT_CONTEXT, of['span']);
     return new TraceSpan(this.api, this.tracer.startSpan(name(), options, context));
   }
 
-  /** Runs work, and what it continues with later, as a part of a request or job. Only for a sampled one: following it costs time. */
+  /**
+   * Runs work, and what it continues with later, as a part of a write or job. Only a sampled one is followed: before Node.js 24 every
+   * promise of the process costs more from then on.
+   */
   run<T>(span: TraceSpan, work: () => T): T {
-    return span.isRecording ? this.current.run(span['span'], work) : work();
+    return span.isRecording ? this.current.run(span, work) : work();
   }
 
   private start(name: string, kind: SpanKind, parent: TraceContext | null, attributes: Attributes): TraceSpan {

@@ -1,8 +1,10 @@
 import { type Actor, CurrentActor } from '#audit';
+import type { Queryable } from '#database';
 import {
   API,
   ApiPage,
   ApiPreconditions,
+  Queries,
   ApiProblems,
   ApiResult,
   baseUrl,
@@ -84,8 +86,12 @@ export class WebhookController {
   @ApiOperation({ summary: 'Get a webhook, without its secret' })
   @ApiResult(200, WebhookDto, { etag: true })
   @ApiProblems('not-found')
-  getWebhook(@ProjectId() projectId: number, @Param('webhook_id') id: string): Promise<WebhookDto> {
-    return this.webhooks.get(projectId, id);
+  getWebhook(
+    @ProjectId() projectId: number,
+    @Param('webhook_id') id: string,
+    @Queries() on: Queryable,
+  ): Promise<WebhookDto> {
+    return this.webhooks.get(projectId, id, on);
   }
 
   @Patch(':webhook_id')
@@ -143,9 +149,10 @@ export class WebhookController {
     @ProjectId() projectId: number,
     @Param('webhook_id') id: string,
     @Query() query: DeliveryListQuery,
+    @Queries() on: Queryable,
     @Http() http: HttpContext,
   ): Promise<object> {
-    const { webhook_id: webhookId } = await this.webhooks.get(projectId, id);
+    const { webhook_id: webhookId } = await this.webhooks.get(projectId, id, on);
     const { status = null } = query;
     const page = pageRequest(query, this.config, fingerprintOf('deliveries', projectId, webhookId, status), http);
     const { slice, count } = await this.store.listDeliveries(projectId, webhookId, status, page);

@@ -82,8 +82,8 @@ export class WebhookService {
   }
 
   /** @throws Problem not-found */
-  async get(projectId: number, id: string): Promise<WebhookDto> {
-    const webhook = isSeq(id) ? await this.store.find(projectId, id) : null;
+  async get(projectId: number, id: string, on?: Queryable): Promise<WebhookDto> {
+    const webhook = isSeq(id) ? await this.store.find(projectId, id, on) : null;
     return webhook ?? rejectNotFound();
   }
 
