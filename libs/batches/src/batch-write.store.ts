@@ -151,10 +151,13 @@ function digestSql(objects: string): string {
     ) AS parts`;
 }
 
-const DIGEST_STAGED = digestSql(`SELECT ${STAGED_COLUMNS} FROM staged`);
-const DIGEST_STORED = digestSql(`
+/** What is compared of a batch: as it is staged, and as it is stored. */
+export const STAGED_OBJECTS = `SELECT ${STAGED_COLUMNS} FROM staged`;
+export const STORED_OBJECTS = `
   SELECT seq, object_id, subject, nullif(observed_at, ${timeOfSeqSql('seq')}) AS observed_at, data
-  FROM objects WHERE project_id = $1 AND batch_id = $2`);
+  FROM objects WHERE project_id = $1 AND batch_id = $2`;
+const DIGEST_STAGED = digestSql(STAGED_OBJECTS);
+const DIGEST_STORED = digestSql(STORED_OBJECTS);
 
 /** Which stored objects conflict with staged ones of the same id. */
 export type ConflictScope = 'any' | 'of other batches' | 'none';

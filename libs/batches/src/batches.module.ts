@@ -16,6 +16,7 @@ import { BatchReader } from './batch-reader.js';
 import { BatchReadStore } from './batch-read.store.js';
 import { BatchWriteStore } from './batch-write.store.js';
 import { BatchWriter } from './batch-writer.js';
+import { OpenedBatch } from './opened-batch.js';
 import { StagedBatchWriter } from './staged-batch-writer.js';
 
 /** Whole batches: created, replaced, listed, read and deleted. */
@@ -36,6 +37,7 @@ import { StagedBatchWriter } from './staged-batch-writer.js';
     BatchReadStore,
     BatchReader,
     BatchWriteStore,
+    OpenedBatch,
     StagedBatchWriter,
     BatchWriter,
     BatchDeleter,

@@ -15,6 +15,7 @@ import {
   type StagedCounts,
 } from './batch-write.store.js';
 import { stagedRows } from './copy-rows.js';
+import { OpenedBatch } from './opened-batch.js';
 import type { InputReader } from './input-reader.js';
 
 /** Staged without a comparison with the limits of the project, so that a small batch needs no further query. */
@@ -33,6 +34,7 @@ export class StagedBatchWriter {
     private readonly sequence: Sequence,
     private readonly quotas: QuotaStore,
     private readonly encryption: EncryptedKeys,
+    private readonly opened: OpenedBatch,
     private readonly config: Config,
   ) {}
 
@@ -113,7 +115,8 @@ export class StagedBatchWriter {
       rejectConflicts(rejected, await this.removeConflicts(tx, write, scope), input);
     }
     const digest = await this.store.digestStaged(tx);
-    if (digest.equals(existing.digest ?? (await this.store.digestStored(tx, target)))) {
+    const storedDigest = existing.digest ?? (await this.store.digestStored(tx, target));
+    if (digest.equals(storedDigest) || (await this.opened.isSame(tx, target))) {
       const count = Number(existing.object_count);
       const counts = ifExists === 'skip' ? { stored: 0, skipped: count } : { stored: count, skipped: 0 };
       return { kind: 'unchanged', batch: existing, ...counts, rejected, change: NO_CHANGE, hasOtherObjects: false };
