@@ -6,13 +6,22 @@ import { Config, EventLoopYield } from '#platform';
 import { UsageStore } from '#usage';
 import { Injectable } from '@nestjs/common';
 import { SealedJobStore } from './sealed-job.store.js';
-import { SealedObjectStore, type ObjectChange, type SealedObject } from './sealed-object.store.js';
+import {
+  SealedObjectStore,
+  type DeletedPosition,
+  type FoundObjects,
+  type ObjectChange,
+  type SealedObject,
+  type SeqRange,
+} from './sealed-object.store.js';
 import { SealedProjectStore } from './sealed-project.store.js';
-import { afterDeleted, afterLastObject, afterObjects, afterRestore, type Walk } from './walk.js';
+import { afterDeleted, afterObjects, afterRange, afterRestore, afterSegment, type Walk } from './walk.js';
 
 /** Changed objects that are added to the index at once: every query reads pending objects. */
 const INDEXED_AT_ONCE = 2_000;
 const INDEX_STEP = 10_000;
+
+const NOTHING: FoundObjects = { affected: [], last: null };
 
 const LIMIT_STATEMENTS = {
   name: 'reencryption.limit-statements',
@@ -35,11 +44,12 @@ export class ReencryptionStep {
     private readonly config: Config,
   ) {}
 
-  /** One transaction. @returns the state after it; null where the walk has ended, or another process continues it */
+  /** One transaction. @returns the state after it; null where another process has the walk, or the list was changed */
   async take(walk: Walk): Promise<Walk | null> {
-    if (walk.phase === 'index') return this.cleanIndex(walk);
     const next = await this.database.transaction((tx) => this.takeIn(tx, walk));
-    if (next === null || next.unindexed < INDEXED_AT_ONCE) return next;
+    if (next === null) return null;
+    if (walk.phase === 'index' && next.phase === 'index') return this.cleanIndex(next);
+    if (next.unindexed < INDEXED_AT_ONCE) return next;
     await this.segments.indexPending(next.project.projectId, INDEX_STEP);
     return { ...next, unindexed: 0 };
   }
@@ -49,14 +59,18 @@ export class ReencryptionStep {
     const { projectId } = project;
     this.encryption.requireReadable(projectId);
     await tx.query(LIMIT_STATEMENTS, [String(this.config.database.queryTimeoutMs)]);
-    const cursor = await this.projects.lock(tx, project, this.dataKey.id);
-    if (cursor === null) return null;
-    const next = await this.stepOf(tx, cursor < walk.cursor ? afterRestore(walk, cursor) : walk);
-    if (next !== null && next.cursor !== cursor) await this.projects.moveCursor(tx, projectId, next.cursor);
-    return next;
+    const stored = await this.projects.lock(tx, project, this.dataKey.id);
+    if (stored === null) return null;
+    const isRestored = stored.cursor < walk.cursor;
+    // Another process has taken a step: what it has done is not done again, and the cursor never goes back.
+    if (stored.version !== project.version && !isRestored) return null;
+    const next = await this.stepOf(tx, isRestored ? afterRestore(walk, stored.cursor) : walk);
+    if (next.phase === 'done') return next;
+    const version = await this.projects.moveCursor(tx, projectId, next.cursor);
+    return { ...next, project: { ...project, version } };
   }
 
-  private stepOf(tx: Transaction, walk: Walk): Promise<Walk | null> {
+  private async stepOf(tx: Transaction, walk: Walk): Promise<Walk> {
     switch (walk.phase) {
       case 'objects':
         return this.sealObjects(tx, walk);
@@ -64,6 +78,8 @@ export class ReencryptionStep {
         return this.sealDeleted(tx, walk);
       case 'jobs':
         return this.sealJobs(tx, walk);
+      case 'index':
+        return walk;
       default:
         return this.finish(tx, walk);
     }
@@ -71,22 +87,37 @@ export class ReencryptionStep {
 
   private async sealObjects(tx: Transaction, walk: Walk): Promise<Walk> {
     const { projectId, keys } = walk.project;
-    const { affected, last } = await this.objects.find(tx, projectId, keys, walk.seq);
-    if (last === null) return afterLastObject(walk);
-    const locked = affected.length === 0 ? [] : await this.objects.read(tx, projectId, affected);
+    const [range] = walk.ranges;
+    const { affected, last } = range === undefined ? NOTHING : await this.objects.find(tx, projectId, keys, range);
+    if (last === null) return afterRange(walk);
+    const locked = affected.length === 0 ? [] : await this.objects.lock(tx, projectId, affected);
     const changes = await this.changesOf(walk, locked);
     if (changes.length > 0) {
       await this.objects.update(tx, projectId, changes);
       const bytes = changes.reduce((sum, { bytesAdded }) => sum + bytesAdded, 0);
       await this.usage.addUnlimited(tx, projectId, { objects: 0, bytes });
     }
-    return afterObjects(walk, last.seq, changes.length, locked.length < affected.length);
+    const leftOut = await this.findLeftOut(tx, walk, affected, locked);
+    return afterObjects(walk, { seq: last.seq, changed: changes.length, leftOut });
+  }
+
+  /** Those that could not be locked, and have to be changed: in a batch that is written all the time they may be sealed already. */
+  private async findLeftOut(
+    tx: Transaction,
+    walk: Walk,
+    affected: readonly DeletedPosition[],
+    locked: readonly SealedObject[],
+  ): Promise<SeqRange | null> {
+    if (locked.length === affected.length) return null;
+    const isLocked = new Set(locked.map(({ seq }) => seq));
+    const others = affected.filter(({ seq }) => !isLocked.has(seq));
+    return rangeOf(await this.changesOf(walk, await this.objects.read(tx, walk.project.projectId, others)));
   }
 
   private async sealDeleted(tx: Transaction, walk: Walk): Promise<Walk> {
     const { projectId, keys } = walk.project;
     const { affected, last } = await this.objects.findDeleted(tx, projectId, keys, walk.deleted);
-    const locked = affected.length === 0 ? [] : await this.objects.readDeleted(tx, projectId, affected);
+    const locked = affected.length === 0 ? [] : await this.objects.lockDeleted(tx, projectId, affected);
     const changes = await this.changesOf(walk, locked);
     if (changes.length > 0) {
       const bytes = await this.objects.updateDeleted(tx, projectId, changes);
@@ -104,16 +135,15 @@ export class ReencryptionStep {
   private async cleanIndex(walk: Walk): Promise<Walk> {
     const { projectId, keys } = walk.project;
     const below = walk.segmentsBelow ?? BigInt((await this.segments.nextNumbers(this.database, 1))[0] ?? 0);
-    const found = await this.merges.dropValuesOf(projectId, keys, below);
-    return { ...walk, segmentsBelow: below, phase: found === 'none' ? 'finish' : 'index', isBusy: found === 'busy' };
+    return afterSegment({ ...walk, segmentsBelow: below }, await this.merges.dropValuesOf(projectId, keys, below));
   }
 
-  private async finish(tx: Transaction, { project }: Walk): Promise<null> {
-    const { projectId, keys } = project;
+  private async finish(tx: Transaction, walk: Walk): Promise<Walk> {
+    const { projectId, keys } = walk.project;
     await this.projects.finish(tx, projectId);
     const details = { encrypted_keys: keys, data_key: this.dataKey.id };
     await this.audit.append(tx, { projectId, actor: REENCRYPTION, action: 'project.encrypt', details });
-    return null;
+    return { ...walk, phase: 'done' };
   }
 
   /** Requests are served in between. */
@@ -138,4 +168,16 @@ export class ReencryptionStep {
     if (current === null) throw new Error('there is no data key');
     return current;
   }
+}
+
+/** From the first to the last one, in any order; null for none. */
+function rangeOf(objects: readonly DeletedPosition[]): SeqRange | null {
+  const [first, ...others] = objects;
+  if (first === undefined) return null;
+  const range = { after: first.seq - 1n, until: first.seq };
+  for (const { seq } of others) {
+    if (seq <= range.after) range.after = seq - 1n;
+    if (seq > range.until) range.until = seq;
+  }
+  return range;
 }

@@ -7,14 +7,25 @@ import { Injectable, Logger, type BeforeApplicationShutdown } from '@nestjs/comm
 import { SealedProjectStore } from './sealed-project.store.js';
 import { ReencryptionStep } from './reencryption-step.js';
 import { startWalk, type Walk } from './walk.js';
+import { WalkedElsewhere } from './walked-elsewhere.js';
 
 /** How often it is looked up which projects have to be sealed. */
 const EVERY_MS = 2_000;
-/** The pause before objects whose batch was locked, or segments of the index, are looked at again. */
-const LOCKED_PAUSE_MS = 1_000;
+/** The pause before objects whose batch was locked, or segments of the index, are looked at again. It doubles while nothing can be done. */
+const RETRY_AFTER_MS = 1_000;
+const RETRY_AFTER_MAX_MS = 5_000;
 
 /** Listed among the tasks of the maintenance. */
 const TASK = 'encrypt and decrypt stored values';
+
+/** A walk that this process has. */
+interface Turn {
+  walk: Walk;
+  /** The time that all steps took. */
+  workedMs: number;
+  /** Until then others work on what is left. */
+  readyAtMs: number;
+}
 
 /** Seals and opens the stored values of projects whose list, or whose data key, has changed, in steps; projects take turns. */
 @Injectable()
@@ -24,6 +35,7 @@ export class Reencryption implements BeforeApplicationShutdown {
   private running: Promise<void> | undefined;
   /** The last error of the current run. */
   private failure: string | undefined;
+  private readonly elsewhere = new WalkedElsewhere();
 
   constructor(
     private readonly projects: SealedProjectStore,
@@ -50,6 +62,7 @@ export class Reencryption implements BeforeApplicationShutdown {
         await this.run(keyId);
       } catch (error) {
         this.maintenance.record(TASK, true, describeError(error));
+        this.elsewhere.forgetAll();
         // The heartbeat of the job runner logs an outage of the database.
         if (!isConnectionLoss(error)) this.log.warn(`encrypting failed; it is tried again: ${describeError(error)}`);
       }
@@ -60,31 +73,28 @@ export class Reencryption implements BeforeApplicationShutdown {
   /** Does everything that is due. Each step is followed by a pause of its duration, so that other work has half of the time. */
   private async run(keyId: string): Promise<void> {
     this.failure = undefined;
-    let waiting = await this.findDue(keyId, []);
+    let turns = await this.findDue(keyId, []);
     let foundAtMs = performance.now();
-    while (waiting.length > 0) {
+    while (turns.length > 0) {
       this.maintenance.record(TASK, true);
-      const unfinished: Walk[] = [];
-      for (const walk of waiting) {
+      const unfinished: Turn[] = [];
+      for (const turn of turns) {
         if (this.stopping.signal.aborted) return;
-        const startMs = performance.now();
-        const next = await this.attempt(walk);
-        const workedMs = performance.now() - startMs;
-        if (next !== null) unfinished.push({ ...next, workedMs: walk.workedMs + workedMs });
-        const isAgain = next !== null && (next.seq < walk.seq || next.isBusy);
-        await this.pause(isAgain ? LOCKED_PAUSE_MS : workedMs);
+        const next = turn.readyAtMs > performance.now() ? turn : await this.take(turn);
+        if (next !== null) unfinished.push(next);
       }
-      waiting = unfinished;
+      turns = unfinished;
+      await this.pause(untilReadyMs(turns));
       // A long walk does not keep projects waiting whose list has changed meanwhile.
       if (performance.now() - foundAtMs < EVERY_MS) continue;
-      waiting.push(...(await this.findDue(keyId, waiting)));
+      turns.push(...(await this.findDue(keyId, turns)));
       foundAtMs = performance.now();
     }
     this.maintenance.record(TASK, false, this.failure);
   }
 
-  /** @returns walks of the projects that are due, and not among the others */
-  private async findDue(keyId: string, others: readonly Walk[]): Promise<Walk[]> {
+  /** @returns walks of the projects that are due, and that neither this process nor another one has */
+  private async findDue(keyId: string, turns: readonly Turn[]): Promise<Turn[]> {
     await this.encryption.requireLists();
     // What is sealed with a key that is not here would be sealed again, and its key forgotten.
     if (this.encryption.missingKeys.length > 0) return [];
@@ -92,31 +102,60 @@ export class Reencryption implements BeforeApplicationShutdown {
       this.log.log(`the values of project ${String(projectId)} are encrypted with the data key ${keyId} from now on`);
     }
     for (const id of await this.projects.forgetKeys(keyId)) this.log.log(`the data key ${id} is not needed any more`);
-    const known = new Set(others.map(({ project }) => project.projectId));
-    return (await this.projects.listDue(keyId)).filter(({ projectId }) => !known.has(projectId)).map(startWalk);
+    const own = new Set(turns.map(({ walk }) => walk.project.projectId));
+    const free = this.elsewhere.selectFree(await this.projects.listDue(keyId));
+    return free
+      .filter(({ projectId }) => !own.has(projectId))
+      .map((project) => ({ walk: startWalk(project), workedMs: 0, readyAtMs: 0 }));
+  }
+
+  /** Takes a step, and rests. @returns null where the walk has ended */
+  private async take({ walk, workedMs: before }: Turn): Promise<Turn | null> {
+    const startMs = performance.now();
+    const next = await this.attempt(walk);
+    const tookMs = performance.now() - startMs;
+    const workedMs = before + tookMs;
+    await this.pause(tookMs);
+    if (next === null) return null;
+    if (next.phase === 'done') {
+      this.logEnd(next, workedMs);
+      return null;
+    }
+    const retryMs = Math.min(RETRY_AFTER_MS * 2 ** (next.retries - 1), RETRY_AFTER_MAX_MS);
+    return { walk: next, workedMs, readyAtMs: next.retries > walk.retries ? performance.now() + retryMs : 0 };
   }
 
   /** A project whose step fails does not stop the others; it is tried again in the next run. */
   private async attempt(walk: Walk): Promise<Walk | null> {
-    const projectId = String(walk.project.projectId);
+    const { projectId } = walk.project;
     try {
-      const next = await this.step.take(walk);
-      if (walk.phase === 'finish' && next === null) {
-        const seconds = (walk.workedMs / 1_000).toFixed(1);
-        this.log.log(
-          `the values of project ${projectId} are encrypted; ${String(walk.changed)} objects were changed in ${seconds} s of work`,
-        );
-      }
-      return next;
+      return await this.step.take(walk);
     } catch (error) {
       if (isConnectionLoss(error)) throw error;
+      this.elsewhere.forget(projectId);
       this.failure = describeError(error);
-      this.log.warn(`encrypting the values of project ${projectId} failed; it is tried again: ${describeError(error)}`);
+      this.log.warn(
+        `encrypting the values of project ${String(projectId)} failed; it is tried again: ${describeError(error)}`,
+      );
       return null;
     }
+  }
+
+  private logEnd({ project: { projectId }, changed }: Walk, workedMs: number): void {
+    const seconds = (workedMs / 1_000).toFixed(1);
+    this.log.log(
+      `the values of project ${String(projectId)} are encrypted; ${String(changed)} objects were changed in ${seconds} s of work`,
+    );
   }
 
   private async pause(ms: number): Promise<void> {
     await sleep(ms, undefined, { signal: this.stopping.signal, ref: false }).catch(() => undefined);
   }
+}
+
+/** Until one of the walks can go on; at most until it is looked up again which projects are due. */
+function untilReadyMs(turns: readonly Turn[]): number {
+  if (turns.length === 0) return 0;
+  const readyAtMs = turns.reduce((least, turn) => Math.min(least, turn.readyAtMs), Infinity);
+  return Math.min(Math.max(0, readyAtMs - performance.now()), EVERY_MS);
 }

@@ -24,6 +24,12 @@ export interface DeletedPosition {
   seq: bigint;
 }
 
+/** Objects with a sequence number above `after`, up to `until`. */
+export interface SeqRange {
+  after: bigint;
+  until: bigint;
+}
+
 /** The next objects of a project. */
 export interface FoundObjects {
   affected: DeletedPosition[];
@@ -50,14 +56,14 @@ const isAffected = (data: string): string => `
 
 const isWithinBytes = `sized.before < ${String(LOOKED_AT_BYTES)}`;
 
-/** After $3. The sizes are read before the data, which may be large. */
+/** After $3, up to $4. The sizes are read before the data, which may be large. */
 const FIND = {
   name: 'reencryption.find',
   text: `
     SELECT '0' AS deletion_id, o.seq, o.bytes, ${isAffected('o.data')} AS is_affected
     FROM (
       SELECT seq, sum(bytes) OVER (ORDER BY seq) - bytes AS before FROM (
-        SELECT f.seq, f.bytes FROM objects AS f WHERE f.project_id = $1 AND f.seq > $3::bigint
+        SELECT f.seq, f.bytes FROM objects AS f WHERE f.project_id = $1 AND f.seq > $3::bigint AND f.seq <= $4::bigint
         ORDER BY f.seq LIMIT ${String(LOOKED_AT)}
       ) AS first
     ) AS sized, objects AS o
@@ -94,11 +100,12 @@ const READ = {
   name: 'reencryption.read',
   text: `
     SELECT '0' AS deletion_id, o.seq, o.object_id, o.data FROM objects AS o
-    WHERE o.project_id = $1 AND o.seq = ANY ($2::bigint[]) AND o.batch_id = ANY ($3::text[])`,
+    WHERE o.project_id = $1 AND o.seq = ANY ($2::bigint[])`,
 };
+const READ_LOCKED = { name: 'reencryption.read-locked', text: `${READ.text} AND o.batch_id = ANY ($3::text[])` };
 
-const READ_DELETED = {
-  name: 'reencryption.read-deleted',
+const LOCK_DELETED = {
+  name: 'reencryption.lock-deleted',
   text: `
     SELECT o.deletion_id, o.seq, o.object_id, o.data FROM deleted_objects AS o
     WHERE o.project_id = $1 AND (o.deletion_id, o.seq) IN (SELECT * FROM unnest($2::bigint[], $3::bigint[]))
@@ -141,9 +148,14 @@ const UPDATE_DELETED = {
 /** Reads and rewrites the data of stored and of deleted objects. */
 @Injectable()
 export class SealedObjectStore {
-  /** Looks at the objects after a sequence number. */
-  async find(tx: Queryable, projectId: number, keys: readonly string[], after: bigint): Promise<FoundObjects> {
-    return foundOf(await tx.query<FoundRow>(FIND, [projectId, keys, after.toString()]));
+  /** Looks at the first objects of a range. */
+  async find(
+    tx: Queryable,
+    projectId: number,
+    keys: readonly string[],
+    { after, until }: SeqRange,
+  ): Promise<FoundObjects> {
+    return foundOf(await tx.query<FoundRow>(FIND, [projectId, keys, after.toString(), until.toString()]));
   }
 
   /** Looks at the deleted objects after one. */
@@ -157,15 +169,20 @@ export class SealedObjectStore {
   }
 
   /** Locks objects by their batches, and reads those that are locked. */
-  async read(tx: Queryable, projectId: number, objects: readonly DeletedPosition[]): Promise<SealedObject[]> {
+  async lock(tx: Queryable, projectId: number, objects: readonly DeletedPosition[]): Promise<SealedObject[]> {
     const seqs = objects.map(({ seq }) => seq.toString());
     const batches = await tx.query<{ batch_id: string }>(LOCK_BATCHES, [projectId, seqs]);
-    return objectsOf(await tx.query<DataRow>(READ, [projectId, seqs, batches.map((row) => row.batch_id)]));
+    return objectsOf(await tx.query<DataRow>(READ_LOCKED, [projectId, seqs, batches.map((row) => row.batch_id)]));
   }
 
-  /** The same of deleted objects. */
-  async readDeleted(tx: Queryable, projectId: number, objects: readonly DeletedPosition[]): Promise<SealedObject[]> {
-    return objectsOf(await tx.query<DataRow>(READ_DELETED, [projectId, ...columnsOf(objects)]));
+  /** Reads objects that others may change. */
+  async read(tx: Queryable, projectId: number, objects: readonly DeletedPosition[]): Promise<SealedObject[]> {
+    return objectsOf(await tx.query<DataRow>(READ, [projectId, objects.map(({ seq }) => seq.toString())]));
+  }
+
+  /** Locks and reads deleted objects, without those that are locked. */
+  async lockDeleted(tx: Queryable, projectId: number, objects: readonly DeletedPosition[]): Promise<SealedObject[]> {
+    return objectsOf(await tx.query<DataRow>(LOCK_DELETED, [projectId, ...columnsOf(objects)]));
   }
 
   /** Changes objects that are locked. */

@@ -11,13 +11,19 @@ export interface SealedProject {
   changedAt: string;
   /** The sequence number after which objects were not looked at. */
   cursor: bigint;
+  /** Of the row of the project: each step, and each other change of the row, makes another one. */
+  version: string;
 }
+
+/** Where the walk through a project is, as stored. */
+type StoredPosition = Pick<SealedProject, 'cursor' | 'version'>;
 
 interface ProjectRow {
   project_id: number;
   encrypted_keys: string[] | null;
   encryption_cursor: string;
   encryption_changed_at: string;
+  version: string;
 }
 
 /** `data_keys AS k`, where no process seals values with it any more. */
@@ -53,7 +59,7 @@ const FORGET_KEYS = {
 const DUE = {
   name: 'reencryption.due',
   text: `
-    SELECT p.project_id, p.encrypted_keys, p.encryption_cursor, p.encryption_changed_at FROM projects AS p
+    SELECT p.project_id, p.encrypted_keys, p.encryption_cursor, p.encryption_changed_at, p.xmin::text AS version FROM projects AS p
     WHERE p.encryption_key_id = $1 AND p.encryption_cursor IS NOT NULL AND ${LIST_APPLIES_AT} < now()
       AND NOT EXISTS (SELECT FROM pg_stat_activity AS a WHERE ${beganBeforeSql(LIST_APPLIES_AT)})
     ORDER BY p.project_id`,
@@ -63,7 +69,7 @@ const DUE = {
 const LOCK = {
   name: 'reencryption.lock',
   text: `
-    SELECT p.encryption_cursor FROM projects AS p
+    SELECT p.encryption_cursor, p.xmin::text AS version FROM projects AS p
     WHERE p.project_id = $1 AND p.encryption_key_id = $2 AND p.encryption_changed_at = $3::timestamptz
       AND p.encryption_cursor IS NOT NULL
     FOR NO KEY UPDATE SKIP LOCKED`,
@@ -71,7 +77,7 @@ const LOCK = {
 
 const MOVE_CURSOR = {
   name: 'reencryption.move-cursor',
-  text: `UPDATE projects SET encryption_cursor = $2 WHERE project_id = $1`,
+  text: `UPDATE projects SET encryption_cursor = $2 WHERE project_id = $1 RETURNING xmin::text AS version`,
 };
 
 /** The values of removed keys are open, and a project without a list has no sealed values any more. */
@@ -104,21 +110,28 @@ export class SealedProjectStore {
       projectId: row.project_id,
       keys: row.encrypted_keys ?? [],
       changedAt: row.encryption_changed_at,
-      cursor: BigInt(row.encryption_cursor),
+      ...positionOf(row),
     }));
   }
 
-  /** Locks a project until the transaction ends. @returns its cursor; null where another process has it, or it was changed */
-  async lock(tx: Queryable, { projectId, changedAt }: SealedProject, keyId: string): Promise<bigint | null> {
+  /** Locks a project until the transaction ends. @returns null where another process has locked it, or its list was changed */
+  async lock(tx: Queryable, { projectId, changedAt }: SealedProject, keyId: string): Promise<StoredPosition | null> {
     const [row] = await tx.query<ProjectRow>(LOCK, [projectId, keyId, changedAt]);
-    return row === undefined ? null : BigInt(row.encryption_cursor);
+    return row === undefined ? null : positionOf(row);
   }
 
-  async moveCursor(tx: Queryable, projectId: number, cursor: bigint): Promise<void> {
-    await tx.query(MOVE_CURSOR, [projectId, cursor.toString()]);
+  /** Also where the cursor stays: the version shows other processes that this one takes steps. @returns the version */
+  async moveCursor(tx: Queryable, projectId: number, cursor: bigint): Promise<string> {
+    const [row] = await tx.query<Pick<ProjectRow, 'version'>>(MOVE_CURSOR, [projectId, cursor.toString()]);
+    if (row === undefined) throw new Error('a locked project does not exist');
+    return row.version;
   }
 
   async finish(tx: Queryable, projectId: number): Promise<void> {
     await tx.query(FINISH, [projectId]);
   }
+}
+
+function positionOf({ encryption_cursor: cursor, version }: ProjectRow): StoredPosition {
+  return { cursor: BigInt(cursor), version };
 }

@@ -1,5 +1,5 @@
 import { FIRST_JOB, type JobPosition } from './sealed-job.store.js';
-import type { DeletedPosition } from './sealed-object.store.js';
+import type { DeletedPosition, SeqRange } from './sealed-object.store.js';
 import type { SealedProject } from './sealed-project.store.js';
 
 /**
@@ -8,81 +8,131 @@ import type { SealedProject } from './sealed-project.store.js';
  */
 export interface Walk {
   project: SealedProject;
-  phase: 'objects' | 'deleted' | 'jobs' | 'index' | 'finish';
-  /** Objects up to this one were looked at. */
-  seq: bigint;
-  /** The stored cursor: the same, or before the first one that was left out because its batch was locked. */
+  phase: 'objects' | 'deleted' | 'jobs' | 'index' | 'finish' | 'done';
+  /** The objects that this pass still has to look at, in ascending order. */
+  ranges: readonly SeqRange[];
+  /** Those that it left out because their batches were locked, which the next pass looks at. */
+  leftOut: readonly SeqRange[];
+  /** The stored cursor: all objects up to it are done. */
   cursor: bigint;
-  /** Whether objects or deleted objects were left out since the start of the phase. */
-  hasLeftOut: boolean;
+  /** The last object that was looked at. */
+  highest: bigint;
   /** Deleted objects up to this one were looked at. */
   deleted: DeletedPosition;
+  /** Whether deleted objects were left out since the start of the phase. */
+  hasLeftOutDeleted: boolean;
   /** Whether there may be deleted objects that have to be changed. */
   needsDeleted: boolean;
   /** Parts of bodies and results of jobs up to this one were looked at. */
   job: JobPosition;
   /** Segments of the index with a smaller number may have entries of former values; null until the others were looked at. */
   segmentsBelow: bigint | null;
-  /** Whether something else works on the index, so that it has to be looked at again. */
-  isBusy: boolean;
+  /** How often something was looked at again, because others work on it, without a change since. */
+  retries: number;
   /** The objects that were changed in all, and those of them that may be pending in the index. */
   changed: number;
   unindexed: number;
-  /** The time that all steps took. */
-  workedMs: number;
 }
 
+const SEQ_MAX = 2n ** 63n - 1n;
+/** Beyond it, the last range also has what is between it and the next one. */
+const LEFT_OUT_MAX = 100;
 const FIRST: DeletedPosition = { deletionId: 0n, seq: 0n };
 
 export function startWalk(project: SealedProject): Walk {
   const { cursor } = project;
-  const counts = { changed: 0, unindexed: 0, workedMs: 0 };
   return {
     project,
     phase: 'objects',
-    seq: cursor,
+    ranges: [{ after: cursor, until: SEQ_MAX }],
+    leftOut: [],
     cursor,
-    hasLeftOut: false,
+    highest: cursor,
     deleted: FIRST,
+    hasLeftOutDeleted: false,
     needsDeleted: true,
     job: FIRST_JOB,
     segmentsBelow: null,
-    isBusy: false,
-    ...counts,
+    retries: 0,
+    changed: 0,
+    unindexed: 0,
   };
 }
 
 /** After deleted objects were restored, which may have been looked at as neither of the two. @param cursor before the first of them */
 export function afterRestore(walk: Walk, cursor: bigint): Walk {
-  return { ...walk, phase: 'objects', seq: cursor, cursor, needsDeleted: true };
+  const ranges = [{ after: cursor, until: SEQ_MAX }];
+  return { ...walk, phase: 'objects', ranges, leftOut: [], cursor, highest: cursor, needsDeleted: true };
 }
 
-/** After objects were looked at. */
-export function afterObjects(walk: Walk, seq: bigint, changed: number, hasLeftOut: boolean): Walk {
-  const leavesOut = walk.hasLeftOut || hasLeftOut;
+/** What a step has done with the next objects. */
+interface Step {
+  /** The last one that was looked at. */
+  seq: bigint;
+  changed: number;
+  /** Those that have to be changed, and were locked; null for none. */
+  leftOut: SeqRange | null;
+}
+
+/** After objects of the first range were looked at. */
+export function afterObjects(walk: Walk, { seq, changed, leftOut }: Step): Walk {
+  const [first, ...others] = walk.ranges;
+  if (first === undefined) throw new Error('there are no objects to look at');
+  const allLeftOut = leftOut === null ? walk.leftOut : withRange(walk.leftOut, leftOut);
   return {
     ...walk,
-    seq,
-    cursor: leavesOut ? walk.cursor : seq,
-    hasLeftOut: leavesOut,
+    ranges: seq < first.until ? [{ ...first, after: seq }, ...others] : others,
+    leftOut: allLeftOut,
+    cursor: allLeftOut[0]?.after ?? seq,
+    highest: seq > walk.highest ? seq : walk.highest,
     needsDeleted: walk.needsDeleted || changed > 0,
+    retries: changed > 0 ? 0 : walk.retries,
     changed: walk.changed + changed,
     unindexed: walk.unindexed + changed,
   };
 }
 
-/** After the last object: those that were left out are looked at again. */
-export function afterLastObject(walk: Walk): Walk {
-  if (walk.hasLeftOut) return { ...walk, seq: walk.cursor, hasLeftOut: false };
-  return walk.needsDeleted
-    ? { ...walk, phase: 'deleted', deleted: FIRST, needsDeleted: false }
-    : { ...walk, phase: 'jobs' };
+/** After the last object of the first range. Those that were left out are looked at again, and no others. */
+export function afterRange(walk: Walk): Walk {
+  const ranges = walk.ranges.slice(1);
+  if (ranges.length > 0) return { ...walk, ranges };
+  if (walk.leftOut.length > 0) return { ...walk, ranges: walk.leftOut, leftOut: [], retries: walk.retries + 1 };
+  const { highest } = walk;
+  const done: Walk = { ...walk, phase: 'jobs', ranges: [{ after: highest, until: SEQ_MAX }], cursor: highest };
+  if (!walk.needsDeleted) return done;
+  return { ...done, phase: 'deleted', deleted: FIRST, hasLeftOutDeleted: false, needsDeleted: false };
 }
 
 /** After deleted objects were looked at. @param deleted the last one; null where there are no more */
 export function afterDeleted(walk: Walk, deleted: DeletedPosition | null, changed: number, hasLeftOut: boolean): Walk {
-  const leavesOut = walk.hasLeftOut || hasLeftOut;
-  const next = { ...walk, changed: walk.changed + changed };
-  if (deleted !== null) return { ...next, deleted, hasLeftOut: leavesOut };
-  return { ...next, phase: 'objects', hasLeftOut: false, needsDeleted: leavesOut };
+  const hasLeftOutDeleted = walk.hasLeftOutDeleted || hasLeftOut;
+  const retries = changed > 0 ? 0 : walk.retries;
+  const next = { ...walk, retries, changed: walk.changed + changed, hasLeftOutDeleted };
+  if (deleted !== null) return { ...next, deleted };
+  return {
+    ...next,
+    phase: 'objects',
+    needsDeleted: hasLeftOutDeleted,
+    retries: hasLeftOutDeleted ? retries + 1 : retries,
+  };
+}
+
+/** After a segment of the index was looked for. */
+export function afterSegment(walk: Walk, found: 'dropped' | 'busy' | 'none'): Walk {
+  switch (found) {
+    case 'dropped':
+      return { ...walk, retries: 0 };
+    case 'busy':
+      return { ...walk, retries: walk.retries + 1 };
+    default:
+      return { ...walk, phase: 'finish' };
+  }
+}
+
+function withRange(ranges: readonly SeqRange[], added: SeqRange): SeqRange[] {
+  const last = ranges.at(-1);
+  if (last !== undefined && (last.until === added.after || ranges.length === LEFT_OUT_MAX)) {
+    return [...ranges.slice(0, -1), { ...last, until: added.until }];
+  }
+  return [...ranges, added];
 }

@@ -1,0 +1,75 @@
+import { describe, expect, it } from '@jest/globals';
+import { afterDeleted, afterObjects, afterRange, startWalk, type Walk } from './walk.js';
+
+const PROJECT = { projectId: 1, keys: ['name'], changedAt: '2026-01-01T00:00:00Z', cursor: 0n, version: '1' };
+/** The sequence number of the last object, and the objects that one step looks at. */
+const LAST = 1_000_000n;
+const STEP = 2_000n;
+
+/** Looks at objects until the phase ends, or `passes` have ended. @param locked the objects that are left out */
+function walkObjects(
+  from: Walk,
+  locked: readonly bigint[],
+  passes = Infinity,
+): { walk: Walk; looked: bigint; cursors: bigint[] } {
+  let [walk, looked, ended] = [from, 0n, 0];
+  const cursors: bigint[] = [];
+  while (walk.phase === 'objects' && ended < passes) {
+    const [range] = walk.ranges;
+    const end = range === undefined || range.until > LAST ? LAST : range.until;
+    if (range === undefined || range.after >= end) {
+      if (walk.ranges.length <= 1) ended++;
+      walk = afterRange(walk);
+    } else {
+      const seq = range.after + STEP > end ? end : range.after + STEP;
+      looked += seq - range.after;
+      const left = locked.filter((one) => one > range.after && one <= seq);
+      const [first, last] = [left[0], left.at(-1)];
+      const leftOut = first === undefined || last === undefined ? null : { after: first - 1n, until: last };
+      walk = afterObjects(walk, { seq, changed: 0, leftOut });
+    }
+    cursors.push(walk.cursor);
+  }
+  return { walk, looked, cursors };
+}
+
+const isAscending = (cursors: readonly bigint[]): boolean =>
+  cursors.every((cursor, index) => index === 0 || cursor >= (cursors[index - 1] ?? 0n));
+
+describe('a walk through a million objects', () => {
+  it('looks again only at those that were left out, later each time', () => {
+    const first = walkObjects(startWalk(PROJECT), [3n, 500_000n], 1);
+    expect([first.looked, first.walk.cursor, first.walk.retries]).toEqual([LAST, 2n, 1]);
+    const second = walkObjects(first.walk, [500_000n], 1);
+    expect([second.looked, second.walk.cursor, second.walk.retries]).toEqual([2n, 499_999n, 2]);
+    const third = walkObjects(second.walk, []);
+    expect([third.looked, third.walk.phase, third.walk.cursor]).toEqual([1n, 'deleted', LAST]);
+    expect(isAscending([...first.cursors, ...second.cursors, ...third.cursors])).toBe(true);
+    // After the deleted objects only new objects are looked at.
+    const deleted = afterDeleted(third.walk, null, 0, false);
+    const last = walkObjects(deleted, []);
+    expect([last.looked, last.walk.phase]).toEqual([0n, 'jobs']);
+  });
+
+  it('keeps at most 100 ranges of those that were left out, and skips none of them', () => {
+    const locked = Array.from({ length: 250 }, (_, n) => BigInt(n) * STEP * 2n + 1n);
+    const { walk, cursors } = walkObjects(startWalk(PROJECT), locked, 1);
+    expect(walk.ranges).toHaveLength(100);
+    for (const seq of locked) expect(walk.ranges.some(({ after, until }) => after < seq && seq <= until)).toBe(true);
+    const { looked, cursors: later } = walkObjects(walk, []);
+    expect(looked).toBeLessThan(LAST);
+    expect(isAscending([...cursors, ...later])).toBe(true);
+  });
+
+  it('starts to count again after a change', () => {
+    const { walk } = walkObjects(startWalk(PROJECT), [3n], 1);
+    expect(afterObjects(walk, { seq: 3n, changed: 1, leftOut: null })).toMatchObject({ retries: 0, changed: 1 });
+  });
+
+  it('looks again at deleted objects that were left out, later each time', () => {
+    const deleted = walkObjects(startWalk(PROJECT), []).walk;
+    const again = afterDeleted(afterDeleted(deleted, { deletionId: 1n, seq: 1n }, 0, true), null, 0, false);
+    expect(again).toMatchObject({ phase: 'objects', needsDeleted: true, retries: 1 });
+    expect(walkObjects(again, []).walk).toMatchObject({ phase: 'deleted', hasLeftOutDeleted: false });
+  });
+});
