@@ -77,6 +77,8 @@ function forward(request: IncomingMessage, response: ServerResponse): void {
     answer.pipe(response);
   });
   onward.on('error', () => response.destroy());
+  // Also where the command breaks off its request.
+  response.once('close', () => onward.destroy());
   request.pipe(onward);
 }
 
@@ -368,35 +370,51 @@ describe('stowage load of NDJSON', () => {
 
   it('continues in a second run after Ctrl-C, and stores nothing twice', async () => {
     const whole = lines('stalls', 4_000);
-    let mayEnd: () => void = () => undefined;
-    const isSlow = new Promise<void>((resolve) => {
-      onGet['/slow.ndjson'] = (response) => {
-        response.write(lines('slow', 1));
-        mayEnd = () => response.end(lines('slow', 1, 2));
+    let endSlow: () => void = () => undefined;
+    onGet['/slow.ndjson'] = (response) => {
+      response.write(lines('slow', 1));
+      endSlow = () => response.end(lines('slow', 1, 2));
+    };
+    onGet['/stalls.ndjson'] = (response) => response.write(whole.slice(0, whole.length / 2));
+    const isOpening = new Promise<void>((resolve) => {
+      onGet['/opening.ndjson'] = (response) => {
+        // The signal ends the opening of a file: the command has handled it.
+        response.once('close', () => {
+          endSlow();
+        });
         resolve();
       };
     });
-    onGet['/stalls.ndjson'] = (response) => response.write(whole.slice(0, whole.length / 2));
+    const isSent = new Promise<void>((resolve) => {
+      network.on('request', ({ method, url }: IncomingMessage) => {
+        if (method === 'PUT' && url?.startsWith('/api/v1/batches/slow') === true) resolve();
+      });
+    });
     await write({ 'before.ndjson': lines('before', 3), 'after.ndjson': lines('after', 3) });
-    const sources = ['before.ndjson', `${networkUrl}/slow.ndjson`, `${networkUrl}/stalls.ndjson`, 'after.ndjson'];
-    const running = stowage.start(['load', ...sources], { STOWAGE_URL: origin });
+    const files = ['slow', 'stalls', 'opening'].map((name) => `${networkUrl}/${name}.ndjson`);
+    const sources = ['--concurrency', '3', 'before.ndjson', ...files, 'after.ndjson'];
+    const running = stowage.start(['load', ...sources], { STOWAGE_URL: networkUrl });
     await running.prints(/before\.ndjson: stored/);
-    await isSlow;
+    await Promise.all([isOpening, isSent]);
     running.child.kill('SIGINT');
-    setTimeout(mayEnd, 300);
     const { code, stdout, stderr } = await running.ended;
     expect(code).toBe(130);
     // The file that was being sent was completed.
     expect(stdout).toMatch(/slow\.ndjson: stored 2 objects$/m);
-    expect(stdout).toMatch(/; 2 files not finished\n$/);
-    expect(stderr).toBe(`${networkUrl}/stalls.ndjson: not finished; it is safe to load it again\n`);
+    expect(stdout).toMatch(/; 3 files not finished\n$/);
+    expect(stderr).toBe(
+      ['opening', 'stalls']
+        .map((name) => `${networkUrl}/${name}.ndjson: not finished; it is safe to load it again\n`)
+        .join(''),
+    );
     expect((await get('batches/stalls')).status).toBe(404);
 
+    onGet['/opening.ndjson'] = (response) => response.end(lines('opening', 1));
     onGet['/stalls.ndjson'] = (response) => response.end(whole);
     onGet['/slow.ndjson'] = (response) => response.end(lines('slow', 2));
     const again = await load(sources);
     expect(again).toMatchObject({ code: 0, stderr: '' });
-    expect(again.stdout).toMatch(/^stored 4,003 objects in 2 batches \(.*\); 2 batches already stored\n$/m);
+    expect(again.stdout).toMatch(/^stored 4,004 objects in 3 batches \(.*\); 2 batches already stored\n$/m);
     expect(await countObjects('stalls')).toBe(4_000);
   });
 
