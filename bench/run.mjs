@@ -16,6 +16,7 @@ import { benchBusy } from './busy.mjs';
 import { benchChanges } from './changes.mjs';
 import { benchCopy } from './copy.mjs';
 import { benchCsv } from './csv.mjs';
+import { benchDeletes } from './deletes.mjs';
 import { benchEncryption } from './encryption.mjs';
 import { benchFairness } from './fairness.mjs';
 import { benchReadings } from './feeds.mjs';
@@ -55,6 +56,7 @@ const ALONE = {
   processes: benchProcesses,
   start: benchStart,
   encryption: benchEncryption,
+  deletes: benchDeletes,
 };
 /** These read the objects that the ingest has stored. */
 const READERS = ['reads', 'single', 'busy'];
