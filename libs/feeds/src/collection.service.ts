@@ -17,7 +17,7 @@ import { Database, Sequence, type Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
 import { FeedOperations, type FeedInput } from './feed-operations.js';
 import type { FeedList } from './feed-reader.js';
-import type { FeedWriteResult } from './feed-writer.js';
+import type { FeedWriteResult } from './feed-write.js';
 import { parseItem, parseItems, type TypedCollection, type CollectionItem } from './typed-collection.js';
 import { changeEntries, ObjectService, ObjectStore } from '#objects';
 import { pairsOf, type NewObjectRow, type ObjectRow } from '#store';

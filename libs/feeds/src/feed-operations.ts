@@ -12,7 +12,8 @@ import { RequestStream, setObjectsRead } from '#http';
 import type { NewObjectRow } from '#store';
 import { Injectable } from '@nestjs/common';
 import { FeedStreamWriter, type StreamCounts } from './feed-stream-writer.js';
-import { FeedWriter, type FeedWrite, type FeedWriteResult } from './feed-writer.js';
+import type { FeedWrite, FeedWriteResult } from './feed-write.js';
+import { FeedWriter } from './feed-writer.js';
 
 /** The objects of a request to a feed. A feed adds the members that its response needs. */
 export interface FeedInput extends Omit<FeedWrite, 'projectId' | 'actor'> {

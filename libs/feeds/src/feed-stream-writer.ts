@@ -6,7 +6,8 @@ import type { NewObjectRow } from '#store';
 import { NO_CHANGE, UsageStore, type UsageChange } from '#usage';
 import { Injectable } from '@nestjs/common';
 import { FeedStreamStore } from './feed-stream.store.js';
-import { FeedWriter, RACE_ATTEMPTS, replacementEntry, type FeedWrite } from './feed-writer.js';
+import { replacementEntry, type FeedWrite } from './feed-write.js';
+import { FeedWriter, RACE_ATTEMPTS } from './feed-writer.js';
 
 /** What is known of a write before its objects arrive. */
 export type FeedStream = Omit<FeedWrite, 'objects'>;

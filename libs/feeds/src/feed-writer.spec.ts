@@ -5,7 +5,8 @@ import { dataOf, type NewObjectRow } from '#store';
 import { Config } from '#platform';
 import { QuotaStore, RecentProjects, UsageStore } from '#usage';
 import { FeedWriteStore } from './feed-write.store.js';
-import { FeedWriter, type FeedWriteResult } from './feed-writer.js';
+import type { FeedWriteResult } from './feed-write.js';
+import { FeedWriter } from './feed-writer.js';
 
 let db: TestDatabase;
 let writer: FeedWriter;

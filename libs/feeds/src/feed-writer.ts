@@ -1,4 +1,4 @@
-import { AuditLog, boundedIds, type Actor, type NewAuditEntry } from '#audit';
+import { AuditLog } from '#audit';
 import {
   Database,
   isDataError,
@@ -13,6 +13,15 @@ import { Config, ProjectSlots } from '#platform';
 import { isShareUsedUp, NO_CHANGE, QuotaExceeded, QuotaStore, UsageStore, type UsageChange } from '#usage';
 import { Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import { sizeOf, type NewObjectRow } from '#store';
+import {
+  mergedWrite,
+  overwrittenContents,
+  replacedIdsOf,
+  replacementEntries,
+  resultsOf,
+  type FeedWrite,
+  type FeedWriteResult,
+} from './feed-write.js';
 import { FeedWriteStore } from './feed-write.store.js';
 
 /** Limits of the writes that share a statement, in objects and characters; a larger write has a statement of its own. */
@@ -28,19 +37,6 @@ const OBJECT_LENGTH = 200;
 export const RACE_ATTEMPTS = 5;
 /** Statements and transactions for one project at a time. */
 const STORING_PER_PROJECT = 2;
-
-export interface FeedWrite {
-  projectId: number;
-  actor: Actor;
-  /** Created where it does not exist. */
-  batchId: string;
-  objects: readonly NewObjectRow[];
-  /** What to do with an object that exists: keep it unchanged, or replace it. */
-  ifExists: 'keep' | 'replace';
-}
-
-/** The result for one object. */
-export type FeedWriteResult = 'added' | 'replaced' | 'kept';
 
 /** The results of a transaction, one for each object, and the ids of the objects whose content each write has replaced. */
 interface Merged {
@@ -299,91 +295,6 @@ export class FeedWriter implements OnApplicationShutdown {
     }
     return { results: resultsOf(objects, ifExists, known), change, replacedIds: replacedIdsOf(writes, changed) };
   }
-}
-
-function resultsOf(
-  objects: readonly NewObjectRow[],
-  ifExists: FeedWrite['ifExists'],
-  existing: ReadonlySet<string>,
-): FeedWriteResult[] {
-  const known = new Set(existing);
-  return objects.map(({ objectId }) => {
-    const result = known.has(objectId) ? (ifExists === 'replace' ? 'replaced' : 'kept') : 'added';
-    // The same id may appear again in the same write.
-    known.add(objectId);
-    return result;
-  });
-}
-
-/**
- * The ids of the objects whose content each write has replaced: that of a stored object, or of an earlier write of the group.
- * @param changed the ids of the objects that were stored before with other content than the first write with them has
- */
-function replacedIdsOf(writes: readonly FeedWrite[], changed: ReadonlySet<string>): Set<string>[] {
-  const contents = new Map<string, NewObjectRow>();
-  return writes.map((write) => {
-    const ids = new Set<string>();
-    if (write.ifExists === 'keep') return ids;
-    for (const [id, object] of contentsOf(write)) {
-      const earlier = contents.get(id);
-      if (earlier === undefined ? changed.has(id) : !isSameContent(earlier, object)) ids.add(id);
-      contents.set(id, object);
-    }
-    return ids;
-  });
-}
-
-/** The content that the first write with each object has, where the last one has another content. */
-function overwrittenContents(writes: readonly FeedWrite[], last: ReadonlyMap<string, NewObjectRow>): NewObjectRow[] {
-  if (writes.length === 1) return [];
-  const firsts = new Map<string, NewObjectRow>();
-  for (const write of writes) {
-    for (const [id, object] of contentsOf(write)) if (!firsts.has(id)) firsts.set(id, object);
-  }
-  return [...firsts.values()].filter((first) => {
-    const final = last.get(first.objectId);
-    return final !== undefined && !isSameContent(first, final);
-  });
-}
-
-/** The content of each object after a write, by id: the last one, where the write contains it more than once. */
-function contentsOf({ objects }: FeedWrite): Map<string, NewObjectRow> {
-  return new Map(objects.map((object) => [object.objectId, object]));
-}
-
-function isSameContent(left: NewObjectRow, right: NewObjectRow): boolean {
-  return left.data === right.data && left.subject === right.subject && left.observedAt === right.observedAt;
-}
-
-/** One write with the objects of all. */
-function mergedWrite(writes: readonly FeedWrite[]): FeedWrite {
-  const [first] = writes;
-  if (first === undefined) throw new Error('a group without writes');
-  return writes.length === 1 ? first : { ...first, objects: writes.flatMap(({ objects }) => objects) };
-}
-
-/** One entry for each write that has replaced content, for the audit log. */
-function replacementEntries(
-  writes: readonly FeedWrite[],
-  replacedIds: readonly ReadonlySet<string>[],
-): NewAuditEntry[] {
-  return writes.flatMap((write, index) => {
-    const ids = [...(replacedIds[index] ?? [])];
-    return replacementEntry(write, ids.length, ids);
-  });
-}
-
-/** The entry of a write that has replaced the content of `count` objects. @param ids all of their ids, or the first */
-export function replacementEntry(
-  { projectId, actor }: Omit<FeedWrite, 'objects'>,
-  count: number,
-  ids: readonly string[],
-): NewAuditEntry[] {
-  const [id] = ids;
-  if (id === undefined) return [];
-  if (count === 1) return [{ projectId, actor, action: 'object.replace', target: { type: 'object', id } }];
-  const details = { object_count: count, object_ids: boundedIds(ids) };
-  return [{ projectId, actor, action: 'objects.replace', details }];
 }
 
 /** Removes the writes that share the next statement from the front of the queue. */
