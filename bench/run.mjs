@@ -30,6 +30,7 @@ import { benchSingle } from './single.mjs';
 import { startStack } from './stack.mjs';
 import { benchStart } from './start.mjs';
 import { benchThreads } from './threads.mjs';
+import { benchWebhooks } from './webhooks.mjs';
 
 /** The reads follow the ingest directly, while the table has the size of BENCH_OBJECTS. */
 const PARTS = {
@@ -57,6 +58,7 @@ const ALONE = {
   start: benchStart,
   encryption: benchEncryption,
   deletes: benchDeletes,
+  webhooks: benchWebhooks,
 };
 /** These read the objects that the ingest has stored. */
 const READERS = ['reads', 'single', 'busy'];

@@ -48,8 +48,10 @@ const queued = async (): Promise<unknown> =>
 describe('the watch for stored batches', () => {
   it('needs one connection at a time, so that it cannot wait for one while it holds another', async () => {
     await storeBatches(2);
-    await watch.look(new AbortController().signal);
+    const { signal } = new AbortController();
+    expect(await watch.look(signal)).toBe(true);
     expect(await queued()).toEqual({ count: 2 });
+    expect(await watch.look(signal)).toBe(false);
   });
 
   it('queues each batch once, however many processes look at the same time', async () => {

@@ -36,6 +36,14 @@ interface FollowingWebhook {
   change_position: string;
 }
 
+/** What was read of the changes for a webhook. */
+interface BatchStep {
+  position: string;
+  hasQueued: boolean;
+  /** Whether there are no more changes for now. */
+  isLast: boolean;
+}
+
 /** Queues the batches that were stored for the webhooks that want them. */
 @Injectable()
 export class BatchWatch {
@@ -47,31 +55,35 @@ export class BatchWatch {
     private readonly database: Database,
   ) {}
 
-  async look(stopping: AbortSignal): Promise<void> {
+  /** @returns whether something was queued */
+  async look(stopping: AbortSignal): Promise<boolean> {
     let webhooks = await this.database.query<FollowingWebhook>(WITH_CHANGES);
     let deadline = Infinity;
+    let hasQueued = false;
     while (webhooks.length > 0) {
       const behind: FollowingWebhook[] = [];
       for (const webhook of webhooks) {
-        if (stopping.aborted || performance.now() > deadline) return;
-        const position = await this.addBatches(webhook).catch((error: unknown) => {
+        if (stopping.aborted || performance.now() > deadline) return hasQueued;
+        const step = await this.addBatches(webhook).catch((error: unknown) => {
           const reason = describeError(error);
           this.log.warn(`the batches of webhook ${webhook.webhook_id} were not read: ${reason}`);
           return null;
         });
-        if (position !== null) behind.push({ ...webhook, change_position: position });
+        hasQueued ||= step?.hasQueued === true;
+        if (step?.isLast === false) behind.push({ ...webhook, change_position: step.position });
       }
       webhooks = behind;
       if (deadline === Infinity) deadline = performance.now() + FURTHER_STEPS_MS;
     }
+    return hasQueued;
   }
 
   /**
    * The position and the deliveries are committed together, so that each batch is sent once, apart from repeated attempts. The changes
    * are read before: a transaction that waited for a second connection would keep its own from those that hold the second one.
-   * @returns the position where there may be more
+   * @returns null where nothing has changed
    */
-  private async addBatches(webhook: FollowingWebhook): Promise<string | null> {
+  private async addBatches(webhook: FollowingWebhook): Promise<BatchStep | null> {
     const { project_id: projectId, webhook_id: id, change_position: position } = webhook;
     const head = await this.changes.head(projectId);
     if (head?.is_old === true) await this.changes.touch(projectId);
@@ -90,6 +102,6 @@ export class BatchWatch {
     });
     if (hasMoved && rows === null)
       this.log.warn(`webhook ${id} has missed batches: the changes that it had not seen are not kept any more`);
-    return hasMoved && rows?.length === ROWS ? last : null;
+    return hasMoved ? { position: last, hasQueued: stored.length > 0, isLast: rows?.length !== ROWS } : null;
   }
 }

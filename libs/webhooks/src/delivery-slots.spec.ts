@@ -48,6 +48,19 @@ describe('slots of deliveries', () => {
     expect(sendOf([1_000])).toHaveLength(1);
   });
 
+  it('are wanted by others where all are taken, and those of slow projects where half of all are', () => {
+    const taken = sendOf(range(1, 63)) as [DeliverySlot, ...DeliverySlot[]];
+    expect(slots.isWanted(taken[0])).toBe(false);
+    sendOf([1_000]);
+    expect(slots.isWanted(taken[0])).toBe(true);
+    for (const slot of taken.slice(32)) slots.release(slot);
+    expect(slots.isWanted(taken[0])).toBe(false);
+    nowMs = 1_001;
+    expect(slots.isWanted(taken[0])).toBe(true);
+    const [fast] = sendOf([2_000]) as [DeliverySlot];
+    expect(slots.isWanted(fast)).toBe(false);
+  });
+
   it('forget that a project was slow with its next fast request', () => {
     const [slot] = sendOf([1]) as [DeliverySlot];
     nowMs = 5_000;

@@ -36,6 +36,11 @@ export class DeliverySlots {
     return slot;
   }
 
+  /** Whether others may be waiting for a slot of this project. */
+  isWanted({ projectId }: DeliverySlot): boolean {
+    return this.slots.size >= TOTAL || (this.isSlow(projectId) && this.slowInUse() >= SLOW_TOTAL);
+  }
+
   release(slot: DeliverySlot): void {
     this.slots.delete(slot);
   }

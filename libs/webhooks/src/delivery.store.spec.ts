@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
+import { DeliverySlots, type DeliverySlot } from './delivery-slots.js';
 import { DeliveryStore } from './delivery.store.js';
 
 let db: TestDatabase;
@@ -9,6 +10,14 @@ beforeAll(async () => {
   store = new DeliveryStore(db.database);
 });
 afterAll(() => db.close());
+
+/** Claims deliveries of a project in several slots at the same time. @returns their ids, null for none */
+async function claim(projectId: number, count = 1): Promise<(string | null)[]> {
+  const slots = new DeliverySlots();
+  const taken = Array.from({ length: count }, () => slots.take(projectId) as DeliverySlot);
+  const claimed = await Promise.all(taken.map((slot) => store.claim(slot, slots)));
+  return claimed.map((delivery) => delivery?.delivery_id ?? null);
+}
 
 it('lists the projects with deliveries that can be sent, and not those whose webhook is not enabled', async () => {
   await db.sql(
@@ -21,8 +30,23 @@ it('lists the projects with deliveries that can be sent, and not those whose web
      SELECT p, p, p, CASE WHEN p = 3 THEN 'webhook.test' ELSE 'job.failed' END, '{}', 'queued', 0, now() FROM generate_series(1, 3) AS p`,
   );
   expect((await store.listDue([])).sort()).toEqual([1, 3]);
-  expect(await store.claim(2, [])).toBeNull();
+  expect(await claim(2)).toEqual([null]);
   await db.sql('UPDATE webhooks SET is_enabled = true WHERE project_id = 2');
   expect((await store.listDue([1])).sort()).toEqual([2, 3]);
-  expect(await store.claim(2, [])).toMatchObject({ delivery_id: '2', attempts: 1 });
+  expect(await claim(2)).toEqual(['2']);
+});
+
+it('claims one delivery of a webhook at a time, and one of each of two webhooks', async () => {
+  await db.sql(
+    `INSERT INTO webhooks (project_id, webhook_id, name, url, secret, events, is_enabled)
+     SELECT 7, w, 'w', 'http://192.0.2.1/', 'whsec_', '{job.failed}', w = 1 FROM generate_series(1, 2) AS w`,
+  );
+  await db.sql(
+    `INSERT INTO webhook_deliveries (project_id, webhook_id, delivery_id, event, body, status, attempts, due_at)
+     SELECT 7, w, d, 'job.failed', '{}', 'queued', 0, now() - d * interval '1 second'
+     FROM generate_series(1, 2) AS w, generate_series(1, 2) AS d`,
+  );
+  expect(await claim(7, 2)).toEqual(['2', null]);
+  await db.sql('UPDATE webhooks SET is_enabled = true WHERE project_id = 7');
+  expect((await claim(7, 2)).sort()).toEqual(['1', '2']);
 });

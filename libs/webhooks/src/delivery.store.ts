@@ -1,6 +1,7 @@
 import { Database, firstSeqAt, type Queryable } from '#database';
 import { ProjectSlots } from '#platform';
 import { Injectable } from '@nestjs/common';
+import type { DeliverySlot, DeliverySlots } from './delivery-slots.js';
 
 /** An attempt whose process has stopped is repeated after this time. */
 const LEASE = `interval '60 seconds'`;
@@ -135,11 +136,19 @@ export class DeliveryStore {
     return rows.map(({ project_id: projectId }) => projectId);
   }
 
-  /** Null where no delivery is due. @param exceptWebhooks webhooks that get one now */
-  claim(projectId: number, exceptWebhooks: readonly string[]): Promise<ClaimedDelivery | null> {
+  /**
+   * Begins with a delivery to a webhook that gets none from this process now. Claims of a project follow each other, so that two slots
+   * never begin with one webhook.
+   * @returns null where none is due
+   */
+  claim(slot: DeliverySlot, slots: DeliverySlots): Promise<ClaimedDelivery | null> {
+    const { projectId } = slot;
     return this.statements.run(projectId, async () => {
-      const [row] = await this.database.query<ClaimedDelivery>(CLAIM, [projectId, exceptWebhooks]);
-      return row ?? null;
+      const values = [projectId, slots.busyWebhooks(projectId)];
+      const [row] = await this.database.query<ClaimedDelivery>(CLAIM, values);
+      if (row === undefined) return null;
+      slots.begin(slot, row.webhook_id);
+      return row;
     });
   }
 

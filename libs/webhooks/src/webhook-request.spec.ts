@@ -1,9 +1,11 @@
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Authority } from '../../../test/harness/certificates.js';
 import { PublicAddresses } from './public-address.js';
@@ -35,7 +37,11 @@ afterEach(async () => {
 });
 
 function send(stopping = new AbortController().signal, timeoutMs?: number): Promise<WebhookOutcome> {
-  return sendTo(`http://127.0.0.1:${String((receiver.address() as AddressInfo).port)}/hook`, stopping, timeoutMs);
+  return sendTo(urlOf('http'), stopping, timeoutMs);
+}
+
+function urlOf(scheme: string): string {
+  return `${scheme}://127.0.0.1:${String((receiver.address() as AddressInfo).port)}/hook`;
 }
 
 function sendTo(url: string, stopping = new AbortController().signal, timeoutMs?: number): Promise<WebhookOutcome> {
@@ -87,12 +93,12 @@ describe('the attempt to send a webhook ends', () => {
     ['http', 'the receiver refuses connections (ECONNREFUSED)'],
   ])('with a sentence where %s is of no use', async (scheme, error) => {
     respond = (socket) => socket.end('220 ready\r\n');
-    const { port } = receiver.address() as AddressInfo;
+    const url = urlOf(scheme);
     if (scheme === 'http') {
       receiver.close();
       await once(receiver, 'close');
     }
-    expect(await sendTo(`${scheme}://127.0.0.1:${String(port)}/`)).toEqual({ status: null, error });
+    expect(await sendTo(url)).toEqual({ status: null, error });
     if (scheme === 'http') receiver.listen(0, '127.0.0.1');
   });
 
@@ -108,6 +114,22 @@ describe('the attempt to send a webhook ends', () => {
     expect(await sendTo(`https://127.0.0.1:${String(port)}/`)).toEqual({ status: null, error });
     secure.close();
     await rm(folder, { recursive: true });
+  });
+
+  it('without a warning of Node on standard error, however many requests are sent at a time', async () => {
+    respond = (socket) => socket.end('HTTP/1.1 204 No Content\r\n\r\n');
+    const message = { id: 'msg_1', url: urlOf('http'), secret: SECRET, body: '{}' };
+    // Jest keeps the warnings of its own process from tests.
+    const script = `
+      import { PublicAddresses } from './dist/libs/webhooks/src/public-address.js';
+      import { sendWebhook } from './dist/libs/webhooks/src/webhook-request.js';
+      const { signal } = new AbortController();
+      const addresses = new PublicAddresses(['127.0.0.1']);
+      const send = () => sendWebhook(${JSON.stringify(message)}, addresses, signal);
+      const outcomes = await Promise.all(Array.from({ length: 20 }, send));
+      console.log(outcomes.filter(({ status }) => status === 204).length);`;
+    const ended = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script]);
+    expect(ended).toEqual({ stdout: '20\n', stderr: '' });
   });
 
   it('when the server stops, before the request or during it', async () => {

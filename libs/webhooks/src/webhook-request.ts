@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { signedHeaders } from '#events';
@@ -63,6 +64,8 @@ export function sendWebhook(
     };
     // The end does not depend on an event of the request: whatever a receiver does, it holds its slot no longer than this.
     const timer = setTimeout(giveUp, timeoutMs);
+    // One for each request, and a process sends many at a time.
+    setMaxListeners(0, stopping);
     stopping.addEventListener('abort', giveUp);
     if (stopping.aborted) giveUp();
     request.once('response', (response) => {

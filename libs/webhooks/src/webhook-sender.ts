@@ -16,7 +16,7 @@ const LOOK_EVERY_MS = 1_000;
 const THRESHOLDS_EVERY_MS = 30_000;
 /** While projects wait for a slot. */
 const LOOK_AGAIN_MS = 100;
-/** A slot sends deliveries of its project for this long; then it is free for others. */
+/** A slot sends deliveries of its project for this long, and longer while nobody else wants it. */
 const TURN_MS = 2_000;
 /** The pauses before the second and each further attempt, in seconds: 3 days in all. After the last attempt the delivery has failed. */
 const RETRY_SECONDS = [5, 60, 300, 1_800, 7_200, 18_000, 36_000, 86_400, 86_400];
@@ -44,7 +44,7 @@ export class WebhookSender implements BeforeApplicationShutdown {
     maintenance.whenStarted(() => {
       this.loops ??= Promise.all([
         this.repeat(() => this.sendDue()),
-        this.repeat(() => batches.look(signal).then(() => LOOK_EVERY_MS)),
+        this.repeat(() => this.lookForBatches(batches)),
         this.repeat(() => thresholds.look(signal).then(() => THRESHOLDS_EVERY_MS)),
       ]);
     });
@@ -77,6 +77,12 @@ export class WebhookSender implements BeforeApplicationShutdown {
     }
   }
 
+  /** What is queued is sent at once: the pauses of both loops together would delay it for two seconds. */
+  private async lookForBatches(batches: BatchWatch): Promise<number> {
+    if (await batches.look(this.stopping.signal)) await this.sendDue();
+    return LOOK_EVERY_MS;
+  }
+
   private async sendDue(): Promise<number> {
     let isFull = false;
     for (const projectId of await this.store.listDue(this.slots.fullProjects())) {
@@ -94,15 +100,14 @@ export class WebhookSender implements BeforeApplicationShutdown {
 
   private async sendOf(slot: DeliverySlot): Promise<void> {
     const until = performance.now() + TURN_MS;
-    while (!this.stopping.signal.aborted && performance.now() < until) {
-      const delivery = await this.store.claim(slot.projectId, this.slots.busyWebhooks(slot.projectId));
+    while (!this.stopping.signal.aborted && (performance.now() < until || !this.slots.isWanted(slot))) {
+      const delivery = await this.store.claim(slot, this.slots);
       if (delivery === null) return;
       await this.send(slot, delivery);
     }
   }
 
   private async send(slot: DeliverySlot, delivery: ClaimedDelivery): Promise<void> {
-    this.slots.begin(slot, delivery.webhook_id);
     const outcome = await this.request(delivery);
     this.slots.end(slot);
     if (this.stopping.signal.aborted && outcome.status === null) return;
