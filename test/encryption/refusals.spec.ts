@@ -1,8 +1,13 @@
+import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { MEASURED_KEY } from '#store';
 import { expectProblem } from '../errors/expect-problem.js';
 import { TestApi, type Reply, type TestProject } from '../harness/api.js';
 import { waitFor } from '../jobs/jobs.js';
+import { FACTORY_KEYS } from '../../libs/factories/src/factory.js';
+import { FIRMWARE_KEYS } from '../../libs/firmware/src/firmware.js';
+import { SPROCKET_KEYS } from '../../libs/sprockets/src/sprocket.js';
+import { READING_KEYS } from '../../libs/temperatures/src/reading.js';
 import { encrypt } from './encrypted-project.js';
 
 let api: TestApi;
@@ -157,6 +162,19 @@ describe('the list of encrypted keys of a project', () => {
       await api.call('POST', '/projects', { key: api.operatorKey, body: { name: 'never', encrypted_keys: keys } }),
     ])
       expect(errorOf(reply, 'invalid-body')[0]?.split(':')[0]).toBe(pointer);
+  });
+
+  it('has none of the keys that feeds store and query, which docs/operations/encryption.md names', async () => {
+    const page = await readFile('docs/operations/encryption.md', 'utf8');
+    const [, sentence = ''] = /keys that feeds store and query are rejected: ([^.]+)\./.exec(page) ?? [];
+    const documented = Array.from(sentence.matchAll(/`(\w+)`/g), ([, key = '']) => key);
+    const ofFeeds = [...FACTORY_KEYS, ...FIRMWARE_KEYS, ...SPROCKET_KEYS, ...READING_KEYS];
+    expect(documented.toSorted()).toEqual(ofFeeds.toSorted());
+    expect(errorOf(await patch({ encrypted_keys: documented }), 'invalid-body')).toEqual(
+      documented.map(
+        (key, n) => `/encrypted_keys/${String(n)}: "${key}" cannot be encrypted: a feed stores and queries it`,
+      ),
+    );
   });
 
   it('is shown, changed, removed and audited', async () => {

@@ -24,6 +24,7 @@ import { KeyStore } from './key.store.js';
 import { MeController } from './me.controller.js';
 import { OperatorKeyController } from './operator-key.controller.js';
 import { ProjectController } from './project.controller.js';
+import { ProjectEncryption } from './project-encryption.js';
 import { ProjectService } from './project.service.js';
 
 @Module({
@@ -55,6 +56,7 @@ import { ProjectService } from './project.service.js';
     { provide: KeyCache, inject: [Database], useFactory: (database: Database) => new KeyCache(database) },
     KeyVerifier,
     KeyService,
+    ProjectEncryption,
     ProjectService,
     DeviceStore,
     DeviceService,

@@ -1,16 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { AuditLog, type Actor } from '#audit';
-import { EncryptedKeys } from '#encryption';
 import { Config } from '#platform';
-import {
-  checkPreconditions,
-  etagOfJson,
-  Problem,
-  type PageRequest,
-  type Preconditions,
-  type Principal,
-  ValidationErrors,
-} from '#http';
+import { checkPreconditions, etagOfJson, Problem, type PageRequest, type Preconditions, type Principal } from '#http';
 import { QuotaStore, toNumber } from '#usage';
 import {
   Database,
@@ -27,7 +18,8 @@ import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { Repository } from 'typeorm';
 import { PRECONDITION_RULES } from './precondition-rules.js';
-import { ENCRYPTED_KEYS_MAX, type CreateProjectDto, type ProjectDto, type UpdateProjectDto } from './project.dto.js';
+import type { CreateProjectDto, ProjectDto, UpdateProjectDto } from './project.dto.js';
+import { ProjectEncryption } from './project-encryption.js';
 import { PROJECT_ID_MAX, ProjectEntity } from './project.entity.js';
 
 /** The name with which the first start creates its project. */
@@ -46,10 +38,6 @@ const PROJECT_COLUMNS = [
   'encryption_cursor',
 ] as const satisfies readonly (keyof ProjectEntity)[];
 type ProjectRow = Pick<ProjectEntity, (typeof PROJECT_COLUMNS)[number]>;
-type EncryptionColumns = Pick<
-  ProjectEntity,
-  'encrypted_keys' | 'encryption_removed_keys' | 'encryption_key_id' | 'encryption_cursor'
->;
 
 const INSERT = `
   INSERT INTO projects (${PROJECT_COLUMNS.join(', ')})
@@ -88,14 +76,14 @@ export class ProjectService {
     private readonly audit: AuditLog,
     private readonly database: Database,
     private readonly sequence: Sequence,
-    private readonly encryption: EncryptedKeys,
+    private readonly encryption: ProjectEncryption,
     private readonly config: Config,
   ) {}
 
   /** @throws Problem conflict when the name exists already; invalid-body for keys that cannot be encrypted */
   async create(body: CreateProjectDto, actor: Actor): Promise<ProjectDto> {
     const { name, objects_max = null, bytes_max = null, retention_days = null, encrypted_keys = null } = body;
-    await this.requireEncryptable(encrypted_keys);
+    await this.encryption.requireEncryptable(encrypted_keys);
     const projectId = randomInt(1, PROJECT_ID_MAX);
     if ((await this.database.query(WAS_DELETED, [projectId])).length > 0) return this.create(body, actor);
     const project: ProjectRow = {
@@ -105,7 +93,7 @@ export class ProjectService {
       objects_max: toText(objects_max),
       bytes_max: toText(bytes_max),
       retention_days,
-      ...this.encryptionOf(null, encrypted_keys),
+      ...this.encryption.columnsOf(null, encrypted_keys),
     };
     try {
       await this.database.transaction(async (tx) => {
@@ -124,7 +112,7 @@ export class ProjectService {
       if (!(await this.projects.existsBy({ name }))) return this.create(body, actor);
       throw nameExists(name);
     }
-    if (encrypted_keys !== null) await this.encryption.read();
+    if (encrypted_keys !== null) await this.encryption.applyList();
     return this.toProjectDto(project);
   }
 
@@ -141,7 +129,7 @@ export class ProjectService {
     preconditions: Preconditions = {},
   ): Promise<ProjectDto> {
     const projectId = parseProjectId(id);
-    await this.requireEncryptable(body.encrypted_keys ?? null);
+    await this.encryption.requireEncryptable(body.encrypted_keys ?? null);
     try {
       const updated = await this.database.transaction(async (tx) => {
         const [project] = projectId === null ? [] : await tx.query<ProjectRow>(LOCK, [projectId]);
@@ -149,14 +137,14 @@ export class ProjectService {
         checkPreconditions(preconditions, etagOfJson(this.toProjectDto(project)), PRECONDITION_RULES);
         const { name = project.name, objects_max, bytes_max, retention_days = project.retention_days } = body;
         const { encrypted_keys = project.encrypted_keys } = body;
-        await this.requireUnused(tx, project, encrypted_keys ?? []);
+        await this.encryption.requireUnused(tx, project, encrypted_keys ?? []);
         const changed = {
           ...project,
           name,
           objects_max: objects_max === undefined ? project.objects_max : toText(objects_max),
           bytes_max: bytes_max === undefined ? project.bytes_max : toText(bytes_max),
           retention_days,
-          ...this.encryptionOf(project, encrypted_keys),
+          ...this.encryption.columnsOf(project, encrypted_keys),
         };
         await tx.query(UPDATE, [
           projectId,
@@ -178,8 +166,7 @@ export class ProjectService {
         }
         return this.toProjectDto(changed);
       });
-      // Writes of this process are encrypted from now on, those of others when they have read the list.
-      if (body.encrypted_keys !== undefined) await this.encryption.read();
+      if (body.encrypted_keys !== undefined) await this.encryption.applyList();
       return updated;
     } catch (error) {
       if (!isUniqueViolation(error)) throw error;
@@ -266,69 +253,12 @@ export class ProjectService {
     return { slice: { ...slice, items }, count };
   }
 
-  /** @throws Problem invalid-body */
-  private async requireEncryptable(keys: readonly string[] | null): Promise<void> {
-    if (keys === null) return;
-    const errors = new ValidationErrors();
-    if (this.encryption.current === null) {
-      const detail = 'requires the setting STOWAGE_DATA_KEY, which this server does not have';
-      errors.add({ pointer: '/encrypted_keys', detail });
-    }
-    for (const [index, key] of keys.entries()) {
-      if (!this.encryption.isReserved(key)) continue;
-      const detail = `"${key}" cannot be encrypted: a feed stores and queries it`;
-      errors.add({ pointer: `/encrypted_keys/${String(index)}`, detail });
-    }
-    if (errors.count > 0) throw errors.problem('invalid-body');
-    // Servers with different data keys would not read each other's values.
-    await this.encryption.read();
-    if (this.encryption.missingKeys.length > 0) {
-      throw new Problem('unavailable', {
-        detail: 'This server does not have all data keys that are in use; retry later.',
-      });
-    }
-  }
-
-  /** @throws Problem invalid-body where something of the project needs the values of a key that is added to the list */
-  private async requireUnused(tx: Queryable, project: ProjectRow, keys: readonly string[]): Promise<void> {
-    const added = keys.filter((key) => project.encrypted_keys?.includes(key) !== true);
-    if (added.length === 0) return;
-    const errors = new ValidationErrors();
-    for (const { key, by } of await this.encryption.findUses(tx, project.project_id, added)) {
-      const detail = `"${key}" cannot be encrypted: ${by} needs its values`;
-      errors.add({ pointer: `/encrypted_keys/${String(keys.indexOf(key))}`, detail });
-    }
-    if (errors.count > 0) throw errors.problem('invalid-body');
-  }
-
-  /**
-   * The columns of a list. With another list than before, all stored objects have to be looked at.
-   * @throws Problem conflict where more keys were removed than a list may have, and their values are not decrypted yet
-   */
-  private encryptionOf(before: ProjectRow | null, keys: string[] | null): EncryptionColumns {
-    const { encrypted_keys = null, encryption_key_id = null, encryption_cursor = null } = before ?? {};
-    const { encryption_removed_keys = null } = before ?? {};
-    if (areSameKeys(encrypted_keys, keys))
-      return { encrypted_keys, encryption_removed_keys, encryption_key_id, encryption_cursor };
-    const former = new Set([...(encryption_removed_keys ?? []), ...(encrypted_keys ?? [])]);
-    const removed = [...former].filter((key) => keys?.includes(key) !== true);
-    if (removed.length > ENCRYPTED_KEYS_MAX) throw tooManyRemoved(removed.length);
-    return {
-      encrypted_keys: keys,
-      encryption_removed_keys: removed.length === 0 ? null : removed,
-      encryption_key_id: encryption_key_id ?? this.encryption.current?.id ?? null,
-      encryption_cursor: '0',
-    };
-  }
-
   private toProjectDto(row: ProjectRow): ProjectDto {
-    const { project_id, seq, encryption_key_id: keyId, encryption_cursor: cursor } = row;
-    const isOldKey = keyId !== null && keyId !== this.encryption.current?.id;
     return {
-      project_id,
-      created_at: timeOfSeq(seq),
+      project_id: row.project_id,
+      created_at: timeOfSeq(row.seq),
       ...contentOf(row),
-      encryption_pending: isOldKey || cursor !== null,
+      encryption_pending: this.encryption.isPending(row),
     };
   }
 }
@@ -348,10 +278,6 @@ function contentOf(row: ProjectRow): Omit<ProjectDto, 'project_id' | 'created_at
   return { name, ...limits, retention_days, encrypted_keys };
 }
 
-function areSameKeys(a: readonly string[] | null, b: readonly string[] | null): boolean {
-  return JSON.stringify(a?.toSorted()) === JSON.stringify(b?.toSorted());
-}
-
 /** Null for text that is not the id of any project. */
 function parseProjectId(text: string): number | null {
   const id = /^[1-9]\d{0,9}$/.test(text) ? Number(text) : Infinity;
@@ -366,16 +292,6 @@ function nameExists(name: string): Problem {
   return new Problem('conflict', {
     detail: `The project name "${name}" exists already.`,
     errors: [{ pointer: '/name', detail: `"${name}" exists already` }],
-  });
-}
-
-/** Each process has the removed keys in memory, and compares every condition with them. */
-function tooManyRemoved(count: number): Problem {
-  const most = String(ENCRYPTED_KEYS_MAX);
-  const detail = `would leave ${String(count)} removed keys whose values are still to be decrypted; at most ${most} are allowed`;
-  return new Problem('conflict', {
-    detail: 'Too many encrypted keys were removed; try again when encryption_pending is false.',
-    errors: [{ pointer: '/encrypted_keys', detail }],
   });
 }
 

@@ -66,15 +66,6 @@ interface EncryptedProject {
   dataKeyId: string;
 }
 
-/** Something of a project that needs the values of a key in clear text. */
-export interface KeyUse {
-  key: string;
-  /** Such as `the threshold of the webhook "cold store"`. */
-  by: string;
-}
-/** @param keys those that are to be encrypted */
-type FindKeyUses = (on: Queryable, projectId: number, keys: readonly string[]) => Promise<KeyUse[]>;
-
 /**
  * Encrypts and decrypts the values of the keys that a project lists. For a project without a list writes are not looked at; reads are
  * opened whether there is a list or not. A process that does not have all data keys reads and writes no project with encrypted values.
@@ -93,8 +84,6 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
   private readonly unopened: UnopenedValues;
   private readAtMs = -Infinity;
   private reading: Promise<void> | undefined;
-  private readonly reserved = new Set<string>();
-  private readonly finders: FindKeyUses[] = [];
   private readonly stopping = new AbortController();
   private polling: Promise<void> | undefined;
 
@@ -137,26 +126,6 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
   /** @throws MissingDataKeyError */
   requireReadable(projectId: number): void {
     if (!this.isReadable(projectId)) throw new MissingDataKeyError();
-  }
-
-  /** Adds keys that no list may have, because a feed needs their values in SQL. */
-  reserve(...keys: string[]): void {
-    for (const key of keys) this.reserved.add(key);
-  }
-
-  isReserved(key: string): boolean {
-    return this.reserved.has(key);
-  }
-
-  /** Adds a search for what would stop working without the values of a key in clear text. */
-  addUses(find: FindKeyUses): void {
-    this.finders.push(find);
-  }
-
-  async findUses(on: Queryable, projectId: number, keys: readonly string[]): Promise<KeyUse[]> {
-    const uses: KeyUse[] = [];
-    for (const find of this.finders) uses.push(...(await find(on, projectId, keys)));
-    return uses;
   }
 
   /** The keys whose values are sealed; null for none. */

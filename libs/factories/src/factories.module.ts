@@ -1,4 +1,4 @@
-import { EncryptedKeys, EncryptionModule } from '#encryption';
+import { ClearTextKeys, EncryptionModule } from '#encryption';
 import { JobsModule } from '#jobs';
 import { FeedsModule } from '#feeds';
 import { Module } from '@nestjs/common';
@@ -7,7 +7,7 @@ import { FactoryController } from './factory.controller.js';
 
 @Module({ imports: [EncryptionModule, JobsModule, FeedsModule], controllers: [FactoryController] })
 export class FactoriesModule {
-  constructor(encryption: EncryptedKeys) {
-    encryption.reserve(...FACTORY_KEYS);
+  constructor(clearText: ClearTextKeys) {
+    clearText.reserve(...FACTORY_KEYS);
   }
 }

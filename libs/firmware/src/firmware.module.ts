@@ -1,5 +1,5 @@
 import { AccessModule } from '#access';
-import { EncryptedKeys, EncryptionModule } from '#encryption';
+import { ClearTextKeys, EncryptionModule } from '#encryption';
 import { JobsModule } from '#jobs';
 import { FeedsModule } from '#feeds';
 import { UsageModule } from '#usage';
@@ -12,7 +12,7 @@ import { FirmwareController } from './firmware.controller.js';
   controllers: [FirmwareController],
 })
 export class FirmwareModule {
-  constructor(encryption: EncryptedKeys) {
-    encryption.reserve(...FIRMWARE_KEYS);
+  constructor(clearText: ClearTextKeys) {
+    clearText.reserve(...FIRMWARE_KEYS);
   }
 }

@@ -1,4 +1,4 @@
-import { EncryptedKeys, EncryptionModule } from '#encryption';
+import { ClearTextKeys, EncryptionModule } from '#encryption';
 import { JobsModule } from '#jobs';
 import { FeedsModule } from '#feeds';
 import { Module } from '@nestjs/common';
@@ -7,7 +7,7 @@ import { SprocketController } from './sprocket.controller.js';
 
 @Module({ imports: [EncryptionModule, JobsModule, FeedsModule], controllers: [SprocketController] })
 export class SprocketsModule {
-  constructor(encryption: EncryptedKeys) {
-    encryption.reserve(...SPROCKET_KEYS);
+  constructor(clearText: ClearTextKeys) {
+    clearText.reserve(...SPROCKET_KEYS);
   }
 }

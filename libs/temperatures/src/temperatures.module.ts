@@ -1,5 +1,5 @@
 import { AnalyticsModule } from '#analytics';
-import { EncryptedKeys, EncryptionModule } from '#encryption';
+import { ClearTextKeys, EncryptionModule } from '#encryption';
 import { JobsModule } from '#jobs';
 import { FeedsModule } from '#feeds';
 import { Module } from '@nestjs/common';
@@ -11,7 +11,7 @@ import { TemperaturesController } from './temperatures.controller.js';
   controllers: [TemperaturesController],
 })
 export class TemperaturesModule {
-  constructor(encryption: EncryptedKeys) {
-    encryption.reserve(...READING_KEYS);
+  constructor(clearText: ClearTextKeys) {
+    clearText.reserve(...READING_KEYS);
   }
 }

@@ -2,7 +2,7 @@ import { AccessModule } from '#access';
 import { AnalyticsModule } from '#analytics';
 import { AuditModule } from '#audit';
 import { ChangesModule } from '#changes';
-import { EncryptedKeys, EncryptionModule } from '#encryption';
+import { ClearTextKeys, EncryptionModule } from '#encryption';
 import { EventsModule } from '#events';
 import { JobsModule } from '#jobs';
 import { Config } from '#platform';
@@ -41,7 +41,7 @@ import { WebhookStore } from './webhook.store.js';
   ],
 })
 export class WebhooksModule {
-  constructor(encryption: EncryptedKeys, webhooks: WebhookService) {
-    encryption.addUses((on, projectId, keys) => webhooks.findKeyUses(on, projectId, keys));
+  constructor(clearText: ClearTextKeys, webhooks: WebhookService) {
+    clearText.addUses((on, projectId, keys) => webhooks.findKeyUses(on, projectId, keys));
   }
 }
