@@ -20,7 +20,7 @@ import { basename, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../libs/database/src/embedded-postgres.js';
-import { findPrograms, repairPackage } from '../../libs/database/src/postgres-cluster.js';
+import { findPrograms, repairPackage } from '../../libs/database/src/postgres-programs.js';
 import { startTimeOf } from '../../libs/database/src/postmaster.js';
 import { StartupError } from '../../libs/platform/src/startup-error.js';
 import { addressOfEmbedded } from '../harness/embedded.js';
@@ -51,9 +51,17 @@ beforeAll(async () => {
   shared = join(home, 'shared');
   for (const path of [
     'platform/src/startup-error',
-    ...['error-code', 'postmaster', 'postgres-passwords', 'postgres-cluster', 'open-server', 'embedded-postgres'].map(
-      (name) => `database/src/${name}`,
-    ),
+    ...[
+      'error-code',
+      'stat-of',
+      'postmaster',
+      'postgres-passwords',
+      'postgres-programs',
+      'run-as',
+      'postgres-cluster',
+      'open-server',
+      'embedded-postgres',
+    ].map((name) => `database/src/${name}`),
   ]) {
     const jsc = { target: 'es2023', parser: { syntax: 'typescript' } } as const;
     const { code } = await transformFile(resolve(`libs/${path}.ts`), { jsc, module: { type: 'es6' } });

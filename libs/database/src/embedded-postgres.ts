@@ -1,7 +1,7 @@
 import { mkdir, realpath, rmdir } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { errorCode } from './error-code.js';
+import { errorCode, reason } from './error-code.js';
 import {
   adopt,
   adoptOrStart,
@@ -11,9 +11,10 @@ import {
   type PostgresAddress,
   type ServerConnection,
 } from './open-server.js';
-import * as cluster from './postgres-cluster.js';
+import { findPrograms } from './postgres-programs.js';
 import { isAlive, stopPostmaster, withStartLock, type Postmaster } from './postmaster.js';
 import { StartupError } from '#platform';
+import { statOf } from './stat-of.js';
 
 /**
  * A PostgreSQL server that Stowage starts itself. It keeps running when this process is killed, and the next start adopts it.
@@ -61,7 +62,7 @@ export async function startEmbeddedPostgres({
   if (process.platform === 'win32') {
     throw new StartupError('the embedded PostgreSQL runs on Linux and macOS only: set DATABASE_URL to one of your own');
   }
-  const programs = await cluster.findPrograms();
+  const programs = await findPrograms();
   const dataDir = await realDataDir(givenDataDir);
   try {
     const open = (): Promise<OpenServer> =>
@@ -72,7 +73,7 @@ export async function startEmbeddedPostgres({
   } catch (cause) {
     // A full disk or a read-only mount, for example. The message of the system contains the path.
     if (cause instanceof StartupError || typeof errorCode(cause) !== 'string') throw cause;
-    throw new StartupError(`the database in ${dataDir} cannot be started: ${cluster.reason(cause)}`, { cause });
+    throw new StartupError(`the database in ${dataDir} cannot be started: ${reason(cause)}`, { cause });
   }
 }
 
@@ -180,7 +181,7 @@ class EmbeddedServer implements EmbeddedPostgres {
       this.#watch(await this.open());
     } catch (error) {
       const ms = Math.min(waitedMs * 2, REOPEN_MS_MAX);
-      this.say(`${cluster.reason(error)}; trying again in ${String(ms / 1000)} s`);
+      this.say(`${reason(error)}; trying again in ${String(ms / 1000)} s`);
       if (!this.#isClosing) this.#reopenAfter(ms);
     }
   }
@@ -191,10 +192,10 @@ async function realDataDir(given: string): Promise<string> {
   const path = resolve(given);
   try {
     await mkdir(dirname(path), { recursive: true });
-    if ((await cluster.statOf(path)) !== undefined) return await realpath(path);
+    if ((await statOf(path)) !== undefined) return await realpath(path);
     return join(await realpath(dirname(path)), basename(path));
   } catch (cause) {
     const advice = 'choose another folder with STOWAGE_DATA_DIR';
-    throw new StartupError(`${path} cannot contain a database (${cluster.reason(cause)}): ${advice}`, { cause });
+    throw new StartupError(`${path} cannot contain a database (${reason(cause)}): ${advice}`, { cause });
   }
 }

@@ -3,11 +3,13 @@ import { Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { errorCode } from './error-code.js';
-import * as cluster from './postgres-cluster.js';
+import { errorCode, reason } from './error-code.js';
+import { changeOwner, initCluster, isCluster, openLog, socketDir } from './postgres-cluster.js';
 import { passwordFile, readPasswords, type Passwords } from './postgres-passwords.js';
+import type { PostgresPrograms } from './postgres-programs.js';
 import { findServer, isAlive, killOrphans, startTimeOf, stopPostmaster, type Postmaster } from './postmaster.js';
 import { StartupError } from '#platform';
+import { chooseRunAs, lastLine, spawnProgram, type RunAs } from './run-as.js';
 
 /** Where a client connects: `host` is the directory of a unix socket. */
 export interface PostgresAddress {
@@ -68,21 +70,17 @@ const SETTINGS: Record<string, string> = {
 
 /** Adopts the server that runs on the data directory, or starts one; creates the cluster when there is none. */
 export async function adoptOrStart(
-  programs: cluster.PostgresPrograms,
+  programs: PostgresPrograms,
   dataDir: string,
   say: (line: string) => void,
   settings: Record<string, string>,
 ): Promise<OpenServer> {
-  const exists = await cluster.isCluster(dataDir, programs.major);
-  const runAs = async (): Promise<cluster.RunAs> =>
-    cluster.chooseRunAs(
-      programs,
-      dataDir,
-      (await cluster.isCluster(dataDir, programs.major)) ? await stat(dataDir) : undefined,
-    );
+  const exists = await isCluster(dataDir, programs.major);
+  const runAs = async (): Promise<RunAs> =>
+    chooseRunAs(programs, dataDir, (await isCluster(dataDir, programs.major)) ? await stat(dataDir) : undefined);
   if (!exists) {
     say(`creating the database in ${dataDir}`);
-    await cluster.initCluster(programs, await runAs(), dataDir, settings['fsync'] !== 'off');
+    await initCluster(programs, await runAs(), dataDir, settings['fsync'] !== 'off');
   }
   const passwords = await readPasswords(dataDir);
 
@@ -119,11 +117,11 @@ export async function adoptOrStart(
 
 /** Adopts the server that another process has started. @throws StartupError where none runs */
 export async function adopt(
-  programs: cluster.PostgresPrograms,
+  programs: PostgresPrograms,
   dataDir: string,
   say: (line: string) => void,
 ): Promise<OpenServer> {
-  const running = (await cluster.isCluster(dataDir, programs.major)) ? await findServer(dataDir) : undefined;
+  const running = (await isCluster(dataDir, programs.major)) ? await findServer(dataDir) : undefined;
   const opened = running && (await whenReady(running, dataDir, await readPasswords(dataDir), true, say));
   if (opened === undefined) throw new StartupError(`PostgreSQL does not run on ${dataDir}`);
   return opened;
@@ -132,31 +130,25 @@ export async function adopt(
 /** The last fatal error in a log, or its last line. */
 function errorOf(log: string): string {
   const fatal = /.*\b((?:FATAL|PANIC): .*)/s.exec(log)?.[1]?.split('\n')[0];
-  return fatal?.replace(/\s+/, ' ') ?? cluster.lastLine(log);
+  return fatal?.replace(/\s+/, ' ') ?? lastLine(log);
 }
 
 async function spawnServer(
-  programs: cluster.PostgresPrograms,
-  runAs: cluster.RunAs,
+  programs: PostgresPrograms,
+  runAs: RunAs,
   dataDir: string,
   settings: Record<string, string>,
 ): Promise<{ server: Postmaster | undefined; log: () => Promise<string> }> {
-  await cluster.changeOwner(runAs, dataDir);
-  const host = await cluster.socketDir(runAs, dataDir);
+  await changeOwner(runAs, dataDir);
+  const host = await socketDir(runAs, dataDir);
   // No server runs here, so the lock of its socket is stale. Like postmaster.pid (see findServer) it may name a zombie.
   await rm(join(host, `.s.PGSQL.${String(PORT)}.lock`), { force: true });
   const all = { ...SETTINGS, ...settings, unix_socket_directories: `"${host}"` };
   const args = Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
 
   const path = join(dataDir, 'postgres.log');
-  const { file, from } = await cluster.openLog(runAs, path);
-  const child = cluster.spawnProgram(
-    runAs,
-    programs.postgres,
-    ['-D', dataDir, ...args],
-    ['ignore', file.fd, file.fd],
-    true,
-  );
+  const { file, from } = await openLog(runAs, path);
+  const child = spawnProgram(runAs, programs.postgres, ['-D', dataDir, ...args], ['ignore', file.fd, file.fd], true);
   let failure = '';
   child.on('error', (error) => (failure = error.message));
   child.unref();
@@ -238,7 +230,7 @@ export async function connectTo(address: PostgresAddress, dataDir: string): Prom
       );
     }
     if (code !== '28000' && code !== '3D000') return undefined;
-    throw new StartupError(`the PostgreSQL in ${dataDir} was not created by Stowage: ${cluster.reason(cause)}`, {
+    throw new StartupError(`the PostgreSQL in ${dataDir} was not created by Stowage: ${reason(cause)}`, {
       cause,
     });
   }
