@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { expectProblem } from '../errors/expect-problem.js';
 import { Stowage, type Running } from '../cli/stowage.js';
@@ -247,6 +246,11 @@ describe('stowage worker', () => {
       (await api.db.sql<{ job_id: string }>('SELECT job_id FROM jobs WHERE status = $1 ORDER BY job_id', [status])).map(
         (row) => row.job_id,
       );
+    // A worker that stops first ends this connection, on which it is notified of jobs.
+    const isListening = async (): Promise<boolean> => {
+      const listening = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN "jobs:insert"%'`;
+      return (await api.db.sql(listening)).length > 0;
+    };
     let started: string[] = [];
     let queued: string[] = [];
     let code: Promise<number | null> | undefined;
@@ -259,8 +263,9 @@ describe('stowage worker', () => {
         return running.length === 3 ? running : undefined;
       });
       queued = await idsOf('queued');
+      expect(await isListening()).toBe(true);
       code = stopWorker(one);
-      await sleep(300);
+      await waitFor(async () => ((await isListening()) ? undefined : true));
     });
     expect(await code).toBe(0);
     expect(queued.length).toBeGreaterThanOrEqual(7);

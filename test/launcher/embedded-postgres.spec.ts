@@ -226,7 +226,8 @@ describe('the embedded PostgreSQL', () => {
     const loop = `DO $$ DECLARE t timestamptz := clock_timestamp() + '1500 ms';
       BEGIN WHILE clock_timestamp() < t LOOP END LOOP; END $$`;
     const work = busy.query(loop).catch(() => undefined);
-    await sleep(100);
+    const isBusy = `SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'DO %'`;
+    while ((await query(first, isBusy)).length === 0) await sleep(10);
     process.kill(await postmasterPid(shared), 'SIGKILL');
 
     const second = await start(shared);
