@@ -125,7 +125,7 @@ async function nameKeySecret(database: Database, config: Config): Promise<void> 
   printMessage(
     secret === null
       ? `the API keys of the backup work only with the key secret of its installation: before the server is started, copy its file key-secret to ${path}, or set STOWAGE_KEY_SECRET; otherwise the server creates another one`
-      : `${String(match.unknown)} API keys of the backup may need another key secret, that of its installation`,
+      : `${String(match.unknown)} of ${String(match.keys)} API keys of the backup may need another key secret, that of its installation`,
   );
 }
 

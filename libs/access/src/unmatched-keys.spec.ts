@@ -32,8 +32,26 @@ async function describeWith(settings: Record<string, string>): Promise<string | 
 describe('keys of another key secret', () => {
   it('are those that neither the current secret nor the previous one accepts, without revoked ones', async () => {
     expect(await describeWith({ STOWAGE_KEY_SECRET: ONE, STOWAGE_KEY_SECRET_PREVIOUS: TWO })).toBeNull();
-    expect(await describeWith({ STOWAGE_KEY_SECRET: ONE })).toMatch(/^1 of 3 API keys .* in STOWAGE_KEY_SECRET: /);
-    expect(await describeWith({ STOWAGE_KEY_SECRET: THREE })).toMatch(/^2 of 3 API keys /);
-    expect(await describeWith({})).toMatch(/ in \/nowhere\/key-secret: .* or set STOWAGE_KEY_SECRET\. /);
+    expect(await describeWith({ STOWAGE_KEY_SECRET: ONE })).toMatch(
+      /^1 of 3 API keys does not work with the key secret in STOWAGE_KEY_SECRET: it was created with another one /,
+    );
+    expect(await describeWith({ STOWAGE_KEY_SECRET: THREE })).toMatch(/^2 of 3 API keys do not work .*: they were /);
+    expect(await describeWith({})).toMatch(/ in \/nowhere\/key-secret: /);
+  });
+
+  it('replace a secret only where no key works with it', () => {
+    const settings = { STOWAGE_DATA_DIR: '/nowhere' };
+    for (const config of [new Config(settings), new Config({ ...settings, STOWAGE_KEY_SECRET: ONE })]) {
+      const some = describeUnmatched({ keys: 3, unknown: 0, unmatched: 1 }, config);
+      expect(some).toMatch(/; set that one as STOWAGE_KEY_SECRET_PREVIOUS, or revoke those that are not needed/);
+      expect(some).not.toMatch(/copy|set STOWAGE_KEY_SECRET/);
+    }
+    const all = { keys: 1, unknown: 0, unmatched: 1 };
+    expect(describeUnmatched(all, new Config(settings))).toMatch(
+      /^1 of 1 API key does not .*; copy the file key-secret of that installation over it, or set STOWAGE_KEY_SECRET$/,
+    );
+    expect(describeUnmatched(all, new Config({ ...settings, STOWAGE_KEY_SECRET: ONE }))).toMatch(
+      /; set STOWAGE_KEY_SECRET to that one$/,
+    );
   });
 });

@@ -24,13 +24,22 @@ export async function matchKeys(on: Queryable, secret: KeySecret | null): Promis
   return { keys: Number(row?.keys), unknown: Number(row?.unknown), unmatched: Number(row?.unmatched) };
 }
 
-/** What an operator has to do; null where every key works, as far as it is known. */
+/**
+ * What an operator has to do; null where every key works, as far as it is known. A secret by which some keys work must stay: only where none
+ * does, another one may take its place.
+ */
 export function describeUnmatched({ keys, unmatched }: KeyMatch, { access, database }: Config): string | null {
   if (unmatched === 0) return null;
   const path = join(database.dataDir, 'key-secret');
-  const [used, remedy] =
+  const [used, replace] =
     access.keySecret === null
       ? [`in ${path}`, `copy the file key-secret of that installation over it, or set STOWAGE_KEY_SECRET`]
       : ['in STOWAGE_KEY_SECRET', 'set STOWAGE_KEY_SECRET to that one'];
-  return `${String(unmatched)} of ${String(keys)} API keys do not work with the key secret ${used}: they were created with that of another installation; ${remedy}. To keep the keys of both, set the other one as STOWAGE_KEY_SECRET_PREVIOUS`;
+  const remedy =
+    unmatched === keys
+      ? replace
+      : 'set that one as STOWAGE_KEY_SECRET_PREVIOUS, or revoke those that are not needed ("stowage key secret" lists them)';
+  const which = `${String(unmatched)} of ${String(keys)} API ${keys === 1 ? 'key' : 'keys'}`;
+  const [works, were] = unmatched === 1 ? ['does', 'it was'] : ['do', 'they were'];
+  return `${which} ${works} not work with the key secret ${used}: ${were} created with another one (of another installation, lost, or replaced); ${remedy}`;
 }
