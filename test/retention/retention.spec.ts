@@ -286,6 +286,55 @@ describe('retention_days', () => {
     expect(await stowage.run(['check'])).toMatchObject({ code: 0 });
   });
 
+  /** Old objects of a project, and what happens after a statement has deleted some of them: `gone`. */
+  async function failing(project: TestProject, name: string, sql: string): Promise<void> {
+    const objects = aged('old', 3, (n) => 90 - n);
+    await postBatch(api, project.keys.producer, 'old', objects);
+    await api.db.sql(`
+      CREATE FUNCTION ${name}() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+          IF EXISTS (SELECT FROM gone WHERE project_id = ${String(project.projectId)}) THEN ${sql} END IF;
+          RETURN NULL;
+        END $$;
+      CREATE TRIGGER ${name} AFTER DELETE ON objects REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION ${name}()`);
+    await setRetention(project, 2);
+  }
+
+  it.each(['53100', '55P03', '57014', '58030'])(
+    'leaves a project to the next run after one object where the error is of none: %s',
+    async (code) => {
+      const project = await api.project();
+      const name = `fail_${code.toLowerCase()}`;
+      await failing(project, name, `RAISE EXCEPTION 'of the server' USING ERRCODE = '${code}';`);
+      try {
+        await runUntil(async (worker) => {
+          const failure = await failureOf(worker);
+          if (failure === undefined) return false;
+          expect(failure).toBe(
+            `of project ${String(project.projectId)} objects wait for the next run (${code}: 1); the last error: error ${code}: of the server`,
+          );
+          return true;
+        });
+      } finally {
+        await api.db.sql(`DROP TRIGGER ${name} ON objects`);
+      }
+      await runUntil(async () => (await countOf(project)) === 0);
+    },
+  );
+
+  it('reports what it could not delete also where the connection is lost meanwhile', async () => {
+    const project = await api.project();
+    const lost = `RAISE EXCEPTION 'of the object' USING ERRCODE = CASE
+      WHEN EXISTS (SELECT FROM gone WHERE object_id = 'old-0') THEN 'P0001' ELSE '57P01' END;`;
+    await failing(project, 'fail_lost', lost);
+    const line = `retention of project ${String(project.projectId)} failed; it is tried again: 1 object could not be deleted (P0001: 1)`;
+    try {
+      await runUntil(async () => (await api.logWith(line)).length > 0);
+    } finally {
+      await api.db.sql('DROP TRIGGER fail_lost ON objects');
+    }
+  });
+
   it('leaves a batch that is being written to a later run, and deletes from others', async () => {
     const project = await api.project();
     const { keys, projectId } = project;

@@ -63,6 +63,7 @@ export {
   isMissingProject,
   isPoolExhausted,
   isRetryable,
+  isServerFailure,
   isDeadlock,
   isUniqueViolation,
   isUnresponsive,

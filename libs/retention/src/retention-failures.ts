@@ -4,6 +4,9 @@ import { describeError } from '#platform';
 /** More objects of a project that fail alone have a common cause: the run leaves the others to the next one. */
 const FAILED_OBJECTS_MAX = 100;
 
+/** Steps of a project that fail for longer, in all, keep the others waiting: two or three that take as long as a statement may. */
+const FAILED_MS_MAX = 300_000;
+
 const IDS_LOGGED = 10;
 
 /** An object as the steps find it. */
@@ -16,6 +19,8 @@ export interface FoundObject {
 export class RetentionFailures {
   /** The sequence numbers of these objects, which the rest of the run leaves out. */
   readonly seqs: string[] = [];
+  /** How long all steps that failed took, in milliseconds. */
+  tookMs = 0;
   private readonly ids: string[] = [];
   private readonly reasons = new Map<string, number>();
   private lastError: unknown;
@@ -28,8 +33,9 @@ export class RetentionFailures {
     return this.reasons.size > 0;
   }
 
+  /** Whether the rest of the project waits for the next run. */
   get isFull(): boolean {
-    return this.count >= FAILED_OBJECTS_MAX;
+    return this.count >= FAILED_OBJECTS_MAX || this.tookMs >= FAILED_MS_MAX;
   }
 
   /** @param object null where the error is of none */
@@ -45,8 +51,9 @@ export class RetentionFailures {
   /** How many objects, the SQLSTATEs or names of the errors, and the last of them. */
   toString(): string {
     const reasons = [...this.reasons].map(([reason, count]) => `${reason}: ${String(count)}`).join(', ');
-    const objects = `${String(this.count)} ${this.count === 1 ? 'object' : 'objects'}`;
-    return `${objects} could not be deleted (${reasons}); the last error: ${describeError(this.lastError)}`;
+    const objects = `${String(this.count)} ${this.count === 1 ? 'object' : 'objects'} could not be deleted`;
+    const what = this.count === 0 ? 'objects wait for the next run' : objects;
+    return `${what} (${reasons}); the last error: ${describeError(this.lastError)}`;
   }
 
   /** The ids of the first ones. */

@@ -1,7 +1,7 @@
 import { describeError } from '#platform';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AuditLog, RETENTION } from '#audit';
-import { Database, isConnectionLoss, Sequence, type Queryable } from '#database';
+import { Database, errorCode, isConnectionLoss, isServerFailure, Sequence, type Queryable } from '#database';
 import type { Filter } from '#filter';
 import { Maintenance } from '#jobs';
 import { ObjectDeletionStore } from '#objects';
@@ -77,6 +77,17 @@ export class Retention implements BeforeApplicationShutdown {
       limit: STEP_OBJECTS,
       failures: new RetentionFailures(),
     }));
+    let error: string | undefined;
+    try {
+      await this.runSteps(started);
+    } finally {
+      // Also of a run that a stop or an outage ends.
+      error = this.report(started);
+    }
+    if (!this.stopping.signal.aborted) this.maintenance.record(TASK, false, error);
+  }
+
+  private async runSteps(started: readonly Step[]): Promise<void> {
     let steps = started;
     while (steps.length > 0) {
       this.maintenance.record(TASK, true);
@@ -90,7 +101,6 @@ export class Retention implements BeforeApplicationShutdown {
       }
       steps = unfinished;
     }
-    this.maintenance.record(TASK, false, this.report(started));
   }
 
   /** Logs what could not be deleted, once for each project. @returns the error of the run; undefined without one */
@@ -126,18 +136,24 @@ export class Retention implements BeforeApplicationShutdown {
    * @returns the next step; null where there is none
    */
   private async attempt(step: Step): Promise<Step | null> {
+    const startMs = performance.now();
     try {
       return await this.take(step);
     } catch (error) {
       if (isConnectionLoss(error)) throw error;
+      step.failures.tookMs += performance.now() - startMs;
       if (step.limit > 1) return { ...step, limit: Math.ceil(step.limit / SMALLER_BY) };
       return this.leaveOut(step, error);
     }
   }
 
-  /** Leaves out the object of a step that failed with it alone. A project of which many fail is left to the next run. */
+  /** Leaves out the object of a step that failed with it alone. A project of which others would fail, too, is left to the next run. */
   private async leaveOut(step: Step, error: unknown): Promise<Step | null> {
     const { failures } = step;
+    if (isOfNoObject(error)) {
+      failures.add(error, null);
+      return null;
+    }
     const object = await this.findFirst(step).catch((cause: unknown) => {
       if (isConnectionLoss(cause)) throw cause;
       return null;
@@ -201,4 +217,13 @@ export class Retention implements BeforeApplicationShutdown {
   private async pause(ms: number): Promise<void> {
     await sleep(ms, undefined, { signal: this.stopping.signal, ref: false }).catch(() => undefined);
   }
+}
+
+/**
+ * Whether the cause is the server, what it is short of, or a lock: the other objects would fail, too, and each of them may take as long as a
+ * statement may. XX is left out: PostgreSQL has it for a row that it cannot read.
+ */
+function isOfNoObject(error: unknown): boolean {
+  const code = errorCode(error) ?? '';
+  return !code.startsWith('XX') && (isServerFailure(error) || /^(?:53|55P03|57014)/.test(code));
 }
