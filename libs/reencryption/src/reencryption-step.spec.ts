@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, expect, it } from '@jest/globals';
 import { DataKey } from '#encryption';
 import type { TestProject } from '../../../test/harness/api.js';
 import { TestApp } from '../../../test/harness/app.js';
@@ -13,22 +13,38 @@ let project: TestProject;
 
 beforeAll(async () => {
   api = await TestApp.start({ WORKER: 'separate', STOWAGE_DATA_KEY: key.toString('base64') });
+});
+afterAll(() => api.stop());
+
+/** A project with 1,800 objects in clear text, whose walk can begin. */
+beforeEach(async () => {
   project = await api.project();
   for (const batch of ['a', 'b', 'c']) {
     const objects = Array.from({ length: 600 }, (_, n) => ({
       object_id: `${batch}${String(n)}`,
       data: { name: 'Ada' },
     }));
-    const options = { key: project.keys.producer, body: { batch_id: batch, objects } };
-    expect((await api.call('POST', '/batches', options)).status).toBe(201);
+    await send('POST', '/batches', { batch_id: batch, objects });
   }
-  const body = { encrypted_keys: ['name'] };
-  await api.call('PATCH', `/projects/${String(project.projectId)}`, { key: api.operatorKey, body });
+});
+
+async function send(method: 'POST' | 'DELETE', path: string, body?: object): Promise<void> {
+  const options = { key: project.keys.admin, ...(body === undefined ? {} : { body }) };
+  const reply = await api.call(method, path, options);
+  expect([path, reply.status < 300, reply.text]).toEqual([path, true, reply.text]);
+}
+
+async function patch(body: object): Promise<void> {
+  const path = `/projects/${String(project.projectId)}`;
+  expect((await api.call('PATCH', path, { key: api.operatorKey, body })).status).toBe(200);
+}
+
+async function encrypt(): Promise<void> {
+  await patch({ encrypted_keys: ['name'] });
   await api.db.sql(`UPDATE projects SET encryption_changed_at = now() - interval '1 hour' WHERE project_id = $1`, [
     project.projectId,
   ]);
-});
-afterAll(() => api.stop());
+}
 
 const take = (walk: Walk): Promise<Walk | null> => api.app.get(ReencryptionStep).take(walk);
 
@@ -51,6 +67,11 @@ async function cursor(): Promise<bigint> {
   return BigInt(row?.cursor ?? -1);
 }
 
+async function countPlain(): Promise<number> {
+  const sql = `SELECT count(*)::int AS n FROM objects WHERE project_id = $1 AND data::text NOT LIKE '%$enc1:%'`;
+  return (await api.db.sql<{ n: number }>(sql, [project.projectId]))[0]?.n ?? 0;
+}
+
 function whileLocked<T>(batchId: string, work: () => Promise<T>): Promise<T> {
   return api.db.transaction(async (tx) => {
     await tx.query('SELECT FROM batches WHERE project_id = $1 AND batch_id = $2 FOR UPDATE', [
@@ -61,32 +82,30 @@ function whileLocked<T>(batchId: string, work: () => Promise<T>): Promise<T> {
   });
 }
 
-it('does nothing twice: of two processes that walk through a project, one stops, and the cursor never goes back', async () => {
+it('never moves the cursor back without a restore, and of two processes one stops where the other one has moved it', async () => {
+  await encrypt();
   const [first, second] = [await start(), await start()];
   const one = await step(first);
   expect([one.changed, await cursor()]).toEqual([500, one.cursor]);
   expect(await take(second)).toBeNull();
   expect(await cursor()).toBe(one.cursor);
 
-  // A process that is started later continues, and the other one stops, also where the cursor stays.
+  // A process that is started later continues; the other one stops as soon as the cursor moves.
   let walk = await whileLocked('a', async () => {
     const taken = await step(await start());
     expect(taken.leftOut).toHaveLength(1);
     expect([taken.changed, await cursor()]).toEqual([400, taken.leftOut[0]?.after]);
-    expect(await take(one)).toBeNull();
     return taken;
   });
+  while (walk.cursor === one.cursor) walk = await step(walk);
+  expect(await take(one)).toBeNull();
   while (walk.phase === 'objects') walk = await step(walk);
   // In all, each object was changed once.
   expect(one.changed + walk.changed).toBe(1_800);
   expect(await cursor()).toBe(walk.cursor);
 
-  // Nor do two processes look at deleted objects and jobs at once.
-  const late = await start();
-  walk = await step(walk);
-  expect(await take(late)).toBeNull();
-
   // Objects that were restored are looked at again. What is encrypted already needs no lock.
+  walk = await step(walk);
   await api.db.sql('UPDATE projects SET encryption_cursor = $2 WHERE project_id = $1', [
     project.projectId,
     one.cursor.toString(),
@@ -96,4 +115,38 @@ it('does nothing twice: of two processes that walk through a project, one stops,
   expect([walk.phase, walk.highest > one.cursor, walk.leftOut]).toEqual(['objects', true, []]);
   while (walk.phase !== 'done') walk = await step(walk);
   expect(await cursor()).toBe(-1n);
+});
+
+it('goes on although others write the row of the project before each step, and after they have locked it', async () => {
+  await send('DELETE', '/batches/c?cascade=true');
+  await encrypt();
+  let walk = await start();
+  const locked = walk;
+  walk = await api.db.transaction(async (tx) => {
+    await tx.query('SELECT FROM projects WHERE project_id = $1 FOR SHARE', [project.projectId]);
+    return step(locked);
+  });
+  expect(walk).toEqual({ ...locked, retries: 1 });
+  let steps = 0;
+  for (; walk.phase !== 'done' && steps < 100; steps++) {
+    await patch({ name: `written-${String(project.projectId)}-${String(steps)}` });
+    walk = await step(walk);
+  }
+  expect([walk.phase, walk.changed, await countPlain(), await cursor()]).toEqual(['done', 1_800, 0, -1n]);
+});
+
+it('looks at restored objects although the cursor stays where it is', async () => {
+  await send('DELETE', '/objects/b7');
+  await encrypt();
+  let walk = await whileLocked('a', async () => {
+    let left = await start();
+    while (left.retries === 0) left = await step(left);
+    const before = await cursor();
+    await send('POST', '/objects/b7/restore');
+    expect(await cursor()).toBe(before);
+    return left;
+  });
+  expect(await countPlain()).toBe(601);
+  while (walk.phase !== 'done') walk = await step(walk);
+  expect([walk.changed, await countPlain()]).toEqual([1_800, 0]);
 });

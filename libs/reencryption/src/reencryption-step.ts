@@ -14,8 +14,16 @@ import {
   type SealedObject,
   type SeqRange,
 } from './sealed-object.store.js';
-import { SealedProjectStore } from './sealed-project.store.js';
-import { afterDeleted, afterObjects, afterRange, afterRestore, afterSegment, type Walk } from './walk.js';
+import { SealedProjectStore, type StoredPosition } from './sealed-project.store.js';
+import {
+  afterDeleted,
+  afterObjects,
+  afterOtherWrite,
+  afterRange,
+  afterRestore,
+  afterSegment,
+  type Walk,
+} from './walk.js';
 
 /** Changed objects that are added to the index at once: every query reads pending objects. */
 const INDEXED_AT_ONCE = 2_000;
@@ -60,14 +68,19 @@ export class ReencryptionStep {
     this.encryption.requireReadable(projectId);
     await tx.query(LIMIT_STATEMENTS, [String(this.config.database.queryTimeoutMs)]);
     const stored = await this.projects.lock(tx, project, this.dataKey.id);
-    if (stored === null) return null;
-    const isRestored = stored.cursor < walk.cursor;
-    // Another process has taken a step: what it has done is not done again, and the cursor never goes back.
-    if (stored.version !== project.version && !isRestored) return null;
-    const next = await this.stepOf(tx, isRestored ? afterRestore(walk, stored.cursor) : walk);
+    if (stored === 'busy') return { ...walk, retries: walk.retries + 1 };
+    // Only steps move the cursor forward: another process walks. What it has done is not done again, and the cursor never goes back.
+    if (stored === null || stored.cursor > walk.cursor) return null;
+    const next = await this.stepOf(tx, this.continueAt(walk, stored));
     if (next.phase === 'done') return next;
     const version = await this.projects.moveCursor(tx, projectId, next.cursor);
     return { ...next, project: { ...project, version } };
+  }
+
+  /** Others may have written the row of the project since the last step. */
+  private continueAt(walk: Walk, { cursor, version }: StoredPosition): Walk {
+    if (cursor < walk.cursor) return afterRestore(walk, cursor);
+    return version === walk.project.version ? walk : afterOtherWrite(walk);
   }
 
   private async stepOf(tx: Transaction, walk: Walk): Promise<Walk> {

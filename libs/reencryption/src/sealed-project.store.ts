@@ -16,7 +16,7 @@ export interface SealedProject {
 }
 
 /** Where the walk through a project is, as stored. */
-type StoredPosition = Pick<SealedProject, 'cursor' | 'version'>;
+export type StoredPosition = Pick<SealedProject, 'cursor' | 'version'>;
 
 interface ProjectRow {
   project_id: number;
@@ -65,15 +65,13 @@ const DUE = {
     ORDER BY p.project_id`,
 };
 
+const UNCHANGED = `
+  SELECT p.encryption_cursor, p.xmin::text AS version FROM projects AS p
+  WHERE p.project_id = $1 AND p.encryption_key_id = $2 AND p.encryption_changed_at = $3::timestamptz
+    AND p.encryption_cursor IS NOT NULL`;
+const FIND = { name: 'reencryption.find-unchanged', text: UNCHANGED };
 /** One process at a time takes a step, and a change of the list or a restore of deleted objects waits for it. */
-const LOCK = {
-  name: 'reencryption.lock',
-  text: `
-    SELECT p.encryption_cursor, p.xmin::text AS version FROM projects AS p
-    WHERE p.project_id = $1 AND p.encryption_key_id = $2 AND p.encryption_changed_at = $3::timestamptz
-      AND p.encryption_cursor IS NOT NULL
-    FOR NO KEY UPDATE SKIP LOCKED`,
-};
+const LOCK = { name: 'reencryption.lock', text: `${UNCHANGED} FOR NO KEY UPDATE SKIP LOCKED` };
 
 const MOVE_CURSOR = {
   name: 'reencryption.move-cursor',
@@ -114,13 +112,19 @@ export class SealedProjectStore {
     }));
   }
 
-  /** Locks a project until the transaction ends. @returns null where another process has locked it, or its list was changed */
-  async lock(tx: Queryable, { projectId, changedAt }: SealedProject, keyId: string): Promise<StoredPosition | null> {
+  /** Locks a project until the transaction ends. @returns null where its list was changed, or its walk has ended */
+  async lock(
+    tx: Queryable,
+    { projectId, changedAt }: SealedProject,
+    keyId: string,
+  ): Promise<StoredPosition | 'busy' | null> {
     const [row] = await tx.query<ProjectRow>(LOCK, [projectId, keyId, changedAt]);
-    return row === undefined ? null : positionOf(row);
+    if (row !== undefined) return positionOf(row);
+    const isLocked = (await tx.query(FIND, [projectId, keyId, changedAt])).length > 0;
+    return isLocked ? 'busy' : null;
   }
 
-  /** Also where the cursor stays: the version shows other processes that this one takes steps. @returns the version */
+  /** @returns the version, by which the next step sees whether someone else has written the row since */
   async moveCursor(tx: Queryable, projectId: number, cursor: bigint): Promise<string> {
     const [row] = await tx.query<Pick<ProjectRow, 'version'>>(MOVE_CURSOR, [projectId, cursor.toString()]);
     if (row === undefined) throw new Error('a locked project does not exist');

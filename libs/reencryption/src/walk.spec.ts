@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { afterDeleted, afterObjects, afterRange, startWalk, type Walk } from './walk.js';
+import { afterDeleted, afterObjects, afterOtherWrite, afterRange, startWalk, type Walk } from './walk.js';
 
 const PROJECT = { projectId: 1, keys: ['name'], changedAt: '2026-01-01T00:00:00Z', cursor: 0n, version: '1' };
 /** The sequence number of the last object, and the objects that one step looks at. */
@@ -11,10 +11,12 @@ function walkObjects(
   from: Walk,
   locked: readonly bigint[],
   passes = Infinity,
+  between: (walk: Walk) => Walk = (walk) => walk,
 ): { walk: Walk; looked: bigint; cursors: bigint[] } {
   let [walk, looked, ended] = [from, 0n, 0];
   const cursors: bigint[] = [];
   while (walk.phase === 'objects' && ended < passes) {
+    walk = between(walk);
     const [range] = walk.ranges;
     const end = range === undefined || range.until > LAST ? LAST : range.until;
     if (range === undefined || range.after >= end) {
@@ -59,6 +61,30 @@ describe('a walk through a million objects', () => {
     const { looked, cursors: later } = walkObjects(walk, []);
     expect(looked).toBeLessThan(LAST);
     expect(isAscending([...cursors, ...later])).toBe(true);
+  });
+
+  it('looks again at what is after the cursor, as soon as it can, after others have written the row of the project', () => {
+    const first = walkObjects(startWalk(PROJECT), [3n, 500_000n], 1).walk;
+    const second = walkObjects(afterOtherWrite(first), [500_000n], 1);
+    expect([second.looked, second.walk.cursor]).toEqual([LAST - 2n, 499_999n]);
+    // In the middle of a pass: the rest of it has everything after its place, and the next one what is before.
+    const later = afterObjects(second.walk, {
+      seq: 500_000n,
+      changed: 0,
+      leftOut: { after: 499_999n, until: 500_000n },
+    });
+    const third = walkObjects(afterOtherWrite(later), []);
+    expect([third.looked, third.walk.phase]).toEqual([LAST - 499_999n, 'deleted']);
+    expect(isAscending([...second.cursors, ...third.cursors])).toBe(true);
+  });
+
+  it('ends although others write the row of the project before each step', () => {
+    const locked = walkObjects(startWalk(PROJECT), [3n, 500_000n], 3, afterOtherWrite);
+    expect([locked.walk.phase, locked.walk.cursor]).toEqual(['objects', 2n]);
+    const rest = walkObjects(locked.walk, [], Infinity, afterOtherWrite);
+    expect([rest.looked, rest.walk.phase, rest.walk.cursor]).toEqual([LAST - 2n, 'deleted', LAST]);
+    expect(afterOtherWrite(rest.walk)).toEqual(rest.walk);
+    expect(isAscending([...locked.cursors, ...rest.cursors])).toBe(true);
   });
 
   it('starts to count again after a change', () => {

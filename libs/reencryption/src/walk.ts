@@ -65,6 +65,20 @@ export function afterRestore(walk: Walk, cursor: bigint): Walk {
   return { ...walk, phase: 'objects', ranges, leftOut: [], cursor, highest: cursor, needsDeleted: true };
 }
 
+/**
+ * After someone else has written the row of the project, and the cursor is the same. If it was a restore, its objects come after the cursor,
+ * also between the ranges, so that everything is looked at that was not since. Where nothing was left out, that is the same walk.
+ */
+export function afterOtherWrite(walk: Walk): Walk {
+  const { cursor, highest } = walk;
+  const at = walk.ranges[0]?.after ?? highest;
+  return {
+    ...walk,
+    ranges: [{ after: at, until: SEQ_MAX }],
+    leftOut: cursor < at ? [{ after: cursor, until: at }] : [],
+  };
+}
+
 /** What a step has done with the next objects. */
 interface Step {
   /** The last one that was looked at. */

@@ -1,17 +1,18 @@
 import type { SealedProject } from './sealed-project.store.js';
 
-/** A project in which no other process takes a step for this time is continued here: longer than a turn of many projects. */
+/** A project whose cursor has not moved for this time is walked through here too: longer than a turn of many projects. */
 export const TAKEN_AFTER_MS = 120_000;
 
 interface Seen {
   changedAt: string;
-  version: string;
+  cursor: bigint;
+  /** When a step of a walk was last seen. */
   atMs: number;
 }
 
 /**
- * Keeps this process from walks of other processes. Every step writes the row of its project, so that its version shows whether someone
- * takes steps. The first time a process sees a project, it takes it: who had it before stops, or has been killed.
+ * Keeps this process from walks of other processes. The cursor shows that someone takes steps: only they move it forward. The first time a
+ * process sees a project, it takes it: who had it before stops, or has been killed.
  */
 export class WalkedElsewhere {
   private readonly seen = new Map<number, Seen>();
@@ -28,16 +29,19 @@ export class WalkedElsewhere {
     this.seen.delete(projectId);
   }
 
-  /** The same of all. */
+  /** This process has lost all its walks by an error. */
   forgetAll(): void {
     this.seen.clear();
   }
 
-  private isFree({ projectId, changedAt, version }: SealedProject, nowMs: number): boolean {
+  private isFree({ projectId, changedAt, cursor }: SealedProject, nowMs: number): boolean {
     const seen = this.seen.get(projectId);
-    const isNew = seen?.changedAt !== changedAt;
-    if (!isNew && seen.version === version) return nowMs - seen.atMs >= TAKEN_AFTER_MS;
-    this.seen.set(projectId, { changedAt, version, atMs: nowMs });
-    return isNew;
+    if (seen?.changedAt !== changedAt) {
+      this.seen.set(projectId, { changedAt, cursor, atMs: nowMs });
+      return true;
+    }
+    if (cursor > seen.cursor) seen.atMs = nowMs;
+    seen.cursor = cursor;
+    return nowMs - seen.atMs >= TAKEN_AFTER_MS;
   }
 }
