@@ -103,18 +103,31 @@ describe('deleting a batch', () => {
   });
 });
 
-describe('deleting a batch says whether it can be restored', () => {
+describe('the dialog that deletes a batch', () => {
   const deleteText = async (page: Page): Promise<string> => {
     await page.getByRole('button', { name: 'Delete' }).click();
     return page.getByRole('dialog').getByText('This deletes the batch').innerText();
   };
 
-  it('where the server keeps what was deleted', async () => {
+  it('says for how long the batch can be restored', async () => {
     const page = await open('?batch=shoes', 'admin');
     expect(await deleteText(page)).toContain('can be restored for 24 hours');
   });
 
-  it('and where it keeps nothing', async () => {
+  it.each([
+    ['says nothing where a server of an earlier version does not tell', '{}'],
+    ['says nothing where the limits cannot be read', 'not JSON'],
+  ])('%s, and can be deleted', async (_, body) => {
+    await create('untold', 1);
+    const page = await open('?batch=untold', 'admin');
+    await page.route('**/api/v1/limits', (route) => route.fulfill({ contentType: 'application/json', body }));
+    expect(await deleteText(page)).toBe('This deletes the batch untold with 1 object.');
+    await page.getByLabel('Type the id').fill('untold');
+    await page.getByRole('button', { name: 'Delete the batch and 1 object' }).click();
+    await page.getByText('The batch untold with 1 object was deleted.').waitFor();
+  });
+
+  it('says so where a server keeps nothing', async () => {
     const api = await TestApi.start({ UNDELETE_HOURS: '0' });
     try {
       const { admin: key } = (await api.project()).keys;

@@ -44,14 +44,7 @@ export function DeleteBatchDialog({ batchId, onClose, onDeleted }: Props): JSX.E
         <form class="form" onSubmit={submit}>
           <p>
             This deletes the batch <strong>{batchId}</strong> with <strong>{objects}</strong>.{' '}
-            {state.data.undeleteHours === 0 ? (
-              'It cannot be restored: this server keeps nothing that was deleted.'
-            ) : (
-              <>
-                <a href="/browse/admin?tab=deletions">Deleted batches</a> can be restored for{' '}
-                {hoursText(state.data.undeleteHours)}, unless the project has too many of them.
-              </>
-            )}
+            {state.data.undeleteHours !== undefined && <Restorable hours={state.data.undeleteHours} />}
           </p>
           <ConfirmationField label="Type the id of the batch to confirm" value={typed} onChange={setTyped} />
           <button type="submit" class="danger" disabled={typed !== batchId || deletion.isRunning || state.isLoading}>
@@ -64,12 +57,22 @@ export function DeleteBatchDialog({ batchId, onClose, onDeleted }: Props): JSX.E
   );
 }
 
+function Restorable({ hours }: { hours: number }): JSX.Element {
+  if (hours === 0) return <>It cannot be restored: this server keeps nothing that was deleted.</>;
+  return (
+    <>
+      <a href="/browse/admin?tab=deletions">Deleted batches</a> can be restored for {hoursText(hours)}, unless the
+      project has too many of them.
+    </>
+  );
+}
+
 interface BatchState {
   /** With it, the server deletes no other objects than were counted. */
   etag: string;
   objectCount: number;
-  /** Hours for which the server keeps what was deleted. */
-  undeleteHours: number;
+  /** Hours for which the server keeps what was deleted; undefined where it does not say. */
+  undeleteHours: number | undefined;
 }
 
 /** @throws StowageError */
@@ -78,11 +81,12 @@ async function loadState(client: StowageClient, batchId: string, signal: AbortSi
   const params = { path: { batch_id: batchId } };
   const { response } = await client.HEAD('/api/v1/batches/{batch_id}', { params, signal });
   const { data } = await client.GET('/api/v1/batches', { params: { query: { batch_id: batchId } }, signal });
-  const { data: limits } = await client.GET('/api/v1/limits', { signal });
+  // The batch can be deleted without them, and a server of an earlier version has none.
+  const limits = await client.GET('/api/v1/limits', { signal }).catch(() => null);
   return {
     etag: response.headers.get('ETag') ?? '',
     objectCount: data.results[0]?.object_count ?? 0,
-    undeleteHours: limits.undelete_hours,
+    undeleteHours: limits?.data.undelete_hours,
   };
 }
 
