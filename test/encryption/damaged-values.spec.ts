@@ -7,12 +7,13 @@ import { encrypt } from './encrypted-project.js';
 
 const SECRET = 'Hedy-Lamarr-19c4';
 const OBJECTS = 30;
+const DATA_KEY = { STOWAGE_DATA_KEY: randomBytes(32).toString('base64') };
 
 let api: TestApi;
 let project: TestProject;
 
 beforeAll(async () => {
-  api = await TestApi.start({ STOWAGE_DATA_KEY: randomBytes(32).toString('base64') });
+  api = await TestApi.start(DATA_KEY);
   project = await api.project();
   await encrypt(api, project, ['name']);
   const objects = Array.from({ length: OBJECTS }, (_, n) => ({
@@ -24,8 +25,8 @@ beforeAll(async () => {
 });
 afterAll(() => api.stop());
 
-async function countUnopened(): Promise<number> {
-  const { text } = await api.call('GET', `${api.origin}/metrics`, { key: api.operatorKey });
+async function countUnopened(on: TestApi = api): Promise<number> {
+  const { text } = await on.call('GET', `${on.origin}/metrics`, { key: api.operatorKey });
   return valueOf(samplesOf(text), 'stowage_encryption_unopened_total');
 }
 
@@ -52,5 +53,23 @@ describe('an encrypted value that was moved to another object in the database', 
       new RegExp(`the object .*o[12].* of the project ${String(project.projectId)}`),
     );
     expect(JSON.stringify(await api.log())).not.toMatch(/Lamarr|\$enc1:/);
+  });
+
+  it('stays as it is stored also when stored values are encrypted again, and is counted', async () => {
+    const readStored = (): Promise<object[]> =>
+      api.db.sql('SELECT object_id, data FROM objects WHERE project_id = $1 ORDER BY object_id', [project.projectId]);
+    const before = await readStored();
+    await api.db.sql(
+      `UPDATE projects SET encryption_cursor = 0, encryption_changed_at = now() - interval '1 hour' WHERE project_id = $1`,
+      [project.projectId],
+    );
+    const worker = await api.another({ WORKER: 'inline', ...DATA_KEY });
+    await waitFor(async () => {
+      const sql = 'SELECT FROM projects WHERE project_id = $1 AND encryption_cursor IS NULL';
+      return (await api.db.sql(sql, [project.projectId])).length > 0 || undefined;
+    });
+    expect(await readStored()).toEqual(before);
+    await waitFor(async () => (await countUnopened(worker)) === 2 || undefined);
+    await worker.stop();
   });
 });

@@ -5,7 +5,7 @@ import { Telemetry } from '#telemetry';
 import { Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
 import { dataKeysOf, type DataKey } from './data-key.js';
 import { RECORD_USE, requireDataKeys } from './data-key-use.js';
-import { finishPairs, openPairs, sealPairs, type PairsWork } from './sealed-pairs.js';
+import { finishPairs, openPairs, resealPairs, sealPairs, type PairsPlace, type PairsWork } from './sealed-pairs.js';
 import { isSealedWith, SEALED_PREFIX } from './sealed-value.js';
 import { UnopenedValues } from './unopened-values.js';
 
@@ -211,6 +211,14 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
     }
     for (const { objectId } of unopened) this.unopened.add(projectId, objectId);
     return opened;
+  }
+
+  /** Seals the values of these keys in stored `data` with the current data key, and opens those of others. */
+  async reseal(place: PairsPlace, keys: ReadonlySet<string>, data: string, turns: EventLoopYield): Promise<string> {
+    const onUnopened = (): void => {
+      this.unopened.add(place.projectId, place.objectId);
+    };
+    return finishPairs(resealPairs(this.dataKeys, place, keys, data, onUnopened), turns);
   }
 
   /** Call it before a write: a process that could not read the lists does so now, or the write fails. */

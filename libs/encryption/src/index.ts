@@ -10,5 +10,4 @@ export { EncryptionModule } from './encryption.module.js';
 export { beganBeforeSql, LIST_APPLIES_AT } from './older-transactions.js';
 export { dataKeyIdOfBodyPart, openBodyPart, sealBodyPart, SEALED_HEAD_BYTES } from './sealed-body-part.js';
 export { resultPlace, SealedJobs } from './sealed-jobs.js';
-export { finishPairs, resealPairs } from './sealed-pairs.js';
 export { openValue, SEALED_PREFIX, sealValue } from './sealed-value.js';

@@ -19,7 +19,15 @@ function textOf(work: pairsOf.PairsWork): string {
 }
 
 const sealPairs = (...args: Parameters<typeof pairsOf.sealPairs>): string => textOf(pairsOf.sealPairs(...args));
-const resealPairs = (...args: Parameters<typeof pairsOf.resealPairs>): string => textOf(pairsOf.resealPairs(...args));
+
+function resealPairs(
+  dataKeys: readonly DataKey[],
+  at: pairsOf.PairsPlace,
+  names: ReadonlySet<string>,
+  text: string,
+): string {
+  return textOf(pairsOf.resealPairs(dataKeys, at, names, text, () => undefined));
+}
 
 /** @param unopened gets the keys of values that do not open */
 function openPairs(

@@ -1,7 +1,7 @@
 import { endOfValue, jsonbText, skipSpace, type JsonSpan } from '#json';
 import type { EventLoopYield } from '#platform';
 import type { DataKey } from './data-key.js';
-import { openValue, SEALED_START, sealValue } from './sealed-value.js';
+import { isSealedWith, openValue, SEALED_START, sealValue } from './sealed-value.js';
 
 /** Pairs that are looked at between two pauses: 2 ms of work where all of them are sealed or opened. */
 const PAIRS_AT_ONCE = 256;
@@ -61,12 +61,15 @@ export function openPairs(
 /**
  * Seals the values of these keys with the first of the data keys, also those that are sealed with another one, or twice, and opens the
  * values of other keys. Every other character stays as it is; the text stays the same where nothing has to be changed.
+ * @param onUnopened called for each value of these keys that is sealed with one of the data keys and does not open: it was damaged or moved,
+ * and stays as it is, because sealed once more it would look like a text of a user
  */
 export function resealPairs(
   dataKeys: readonly DataKey[],
   place: PairsPlace,
   keys: ReadonlySet<string>,
   pairs: string,
+  onUnopened: () => void,
 ): PairsWork {
   const [current] = dataKeys;
   if (current === undefined) throw new Error('there is no data key');
@@ -74,6 +77,10 @@ export function resealPairs(
     const at = { ...place, key };
     const opened = openValue(dataKeys, at, valueText);
     if (!keys.has(key)) return opened;
+    if (opened === null && dataKeys.some((one) => isSealedWith(one, valueText))) {
+      onUnopened();
+      return null;
+    }
     const sealed = sealValue(current, at, opened ?? jsonbText(valueText));
     return sealed === valueText ? null : sealed;
   });

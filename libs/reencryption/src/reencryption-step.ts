@@ -1,6 +1,6 @@
 import { AuditLog, REENCRYPTION } from '#audit';
 import { Database, type Transaction } from '#database';
-import { EncryptedKeys, finishPairs, resealPairs, type DataKey } from '#encryption';
+import { EncryptedKeys, type DataKey } from '#encryption';
 import { SegmentMergeStore, SegmentStore } from '#inverted-index';
 import { Config, EventLoopYield } from '#platform';
 import { UsageStore } from '#usage';
@@ -166,8 +166,7 @@ export class ReencryptionStep {
     const turns = new EventLoopYield(projectId);
     const changes: ObjectChange[] = [];
     for (const { objectId, data, ...position } of objects) {
-      const work = resealPairs(this.encryption.dataKeys, { projectId, objectId }, keys, data);
-      const sealed = await finishPairs(work, turns);
+      const sealed = await this.encryption.reseal({ projectId, objectId }, keys, data, turns);
       const bytesAdded = Buffer.byteLength(sealed) - Buffer.byteLength(data);
       if (sealed !== data) changes.push({ ...position, data: sealed, bytesAdded });
       if (turns.isDue) await turns.yield();
