@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
 import { DeliverySlots, type DeliverySlot } from './delivery-slots.js';
-import { DeliveryStore } from './delivery.store.js';
+import { DeliveryStore, type ClaimedDelivery } from './delivery.store.js';
 
 let db: TestDatabase;
 let store: DeliveryStore;
@@ -50,3 +50,27 @@ it('claims one delivery of a webhook at a time, and one of each of two webhooks'
   await db.sql('UPDATE webhooks SET is_enabled = true WHERE project_id = 7');
   expect((await claim(7, 2)).sort()).toEqual(['1', '2']);
 });
+
+it.each(['failed', 'delivered'] as const)(
+  'reports a result again where it is repeated, because the connection broke after the commit: %s',
+  async (status) => {
+    const projectId = status === 'failed' ? 8 : 9;
+    await db.sql(
+      `INSERT INTO webhooks (project_id, webhook_id, name, url, secret, events, is_enabled)
+       VALUES ($1, 1, 'w', 'http://192.0.2.1/', 'whsec_', '{job.failed}', true)`,
+      [projectId],
+    );
+    await db.sql(
+      `INSERT INTO webhook_deliveries (project_id, webhook_id, delivery_id, event, body, status, attempts, due_at)
+       VALUES ($1, 1, 1, 'job.failed', '{}', 'queued', 0, now())`,
+      [projectId],
+    );
+    const slots = new DeliverySlots();
+    const delivery = (await store.claim(slots.take(projectId) as DeliverySlot, slots)) as ClaimedDelivery;
+    const result = { status, responseStatus: null, error: 'refused', retryInSeconds: 0 };
+    expect([await store.finish(delivery, result), await store.finish(delivery, result)]).toEqual([true, true]);
+    const other = status === 'failed' ? 'delivered' : 'failed';
+    expect(await store.finish(delivery, { ...result, status: other })).toBe(false);
+    expect(await store.finish({ ...delivery, attempts: 2 }, result)).toBe(false);
+  },
+);

@@ -56,7 +56,7 @@ const CLAIM = {
 const dueAtSql = (time: string): string =>
   `greatest(${time}, CASE WHEN w.is_enabled OR d.event = 'webhook.test' THEN '-infinity'::timestamptz ELSE ${HELD} END)`;
 
-/** Not where another process has claimed it again meanwhile. */
+/** Not where another process has claimed it again meanwhile. A repeated one, after the connection broke at its commit, finds its own result. */
 const FINISH = {
   name: 'webhooks.finish',
   text: `
@@ -65,7 +65,7 @@ const FINISH = {
       finished_at = now() + CASE WHEN $5 = 'queued' THEN NULL ELSE interval '0' END
     FROM webhooks AS w
     WHERE w.project_id = $1 AND w.webhook_id = $2
-      AND d.project_id = $1 AND d.webhook_id = $2 AND d.delivery_id = $3 AND d.attempts = $4 AND d.status = 'queued'
+      AND d.project_id = $1 AND d.webhook_id = $2 AND d.delivery_id = $3 AND d.attempts = $4 AND d.status IN ('queued', $5)
     RETURNING d.delivery_id`,
 };
 
