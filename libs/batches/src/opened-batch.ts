@@ -7,9 +7,14 @@ import { STAGED_OBJECTS, STORED_OBJECTS, type BatchTarget } from './batch-write.
 const FETCHED_BYTES = 1024 ** 2;
 const FETCHED_MAX = 500;
 
-const LARGEST = `
-  SELECT greatest((SELECT max(bytes) FROM staged),
-    (SELECT max(bytes) FROM objects WHERE project_id = $1 AND batch_id = $2), 1) AS bytes`;
+/** Whether the same value of a project may be stored in several texts. */
+const MAY_DIFFER = `
+  SELECT FROM projects WHERE project_id = $1 AND (encryption_cursor IS NOT NULL OR (SELECT count(*) FROM data_keys) > 1)`;
+/** Two statements, because one of the tables is temporary. */
+const sizeSql = (table: string): string =>
+  `SELECT count(*)::int AS objects, coalesce(max(bytes), 1) AS largest FROM ${table}`;
+const STAGED_SIZE = sizeSql('staged');
+const STORED_SIZE = sizeSql('objects WHERE project_id = $1 AND batch_id = $2');
 
 const openSql = (cursor: string, objects: string): string => `
   DECLARE ${cursor} NO SCROLL CURSOR FOR
@@ -17,6 +22,12 @@ const openSql = (cursor: string, objects: string): string => `
 const OPEN_STAGED = openSql('staged_batch', STAGED_OBJECTS);
 const OPEN_STORED = openSql('stored_batch', STORED_OBJECTS);
 const CLOSE = ['CLOSE staged_batch', 'CLOSE stored_batch'];
+
+interface Size {
+  objects: number;
+  /** The bytes of the largest object. */
+  largest: number;
+}
 
 interface Row {
   object_id: string;
@@ -34,14 +45,18 @@ export class OpenedBatch {
   constructor(private readonly encryption: EncryptedKeys) {}
 
   /**
-   * Whether the staged objects are those of a locked batch, although their texts differ. Reads until the first difference, and nothing of a
-   * project without encrypted values.
+   * Whether the staged objects are those of a locked batch, although their texts differ. Reads until the first difference, and no objects
+   * while each value has only one text, nor where the two have not as many of them.
    */
   async isSame(tx: Queryable, target: BatchTarget): Promise<boolean> {
     const [projectId] = target;
     if (this.encryption.unsearchableKeysOf(projectId) === null) return false;
-    const [largest] = await tx.query<{ bytes: number }>(LARGEST, target);
-    const count = Math.max(1, Math.min(FETCHED_MAX, Math.floor(FETCHED_BYTES / (largest?.bytes ?? FETCHED_BYTES))));
+    if ((await tx.query(MAY_DIFFER, [projectId])).length === 0) return false;
+    const [staged] = await tx.query<Size>(STAGED_SIZE);
+    const [stored] = await tx.query<Size>(STORED_SIZE, target);
+    if (staged === undefined || staged.objects !== stored?.objects) return false;
+    const largest = Math.max(1, staged.largest, stored.largest);
+    const count = Math.max(1, Math.min(FETCHED_MAX, Math.floor(FETCHED_BYTES / largest)));
     await tx.query(OPEN_STAGED);
     await tx.query(OPEN_STORED, target);
     const isSame = await this.isSameRest(tx, projectId, count);
