@@ -1,5 +1,6 @@
 import type { Database } from '#database';
 import { Command, CommandRunner, Option } from 'nest-commander';
+import { findOutputPath } from '#platform';
 import { formatBytes, formatCount } from './load-meter.js';
 import { printLine, printMessage } from './output.js';
 import { bytesFigures, Progress } from './progress.js';
@@ -19,8 +20,9 @@ in another place.
 
 Exit codes:
   0    the file is whole
-  1    it cannot be written; an existing file is kept. Or the database is
-       distributed (Citus): back up its machines with PostgreSQL
+  1    it cannot be written; an existing file is kept. Or <file> is a folder,
+       a FIFO or a device, or in a folder that does not exist. Or the database
+       is distributed (Citus): back up its machines with PostgreSQL
   2    the command or a setting is invalid
   130  interrupted by Ctrl-C, 143 by SIGTERM; an existing file is kept`;
 
@@ -61,6 +63,7 @@ async function listDataKeys(database: Database): Promise<string[]> {
 }
 
 async function backUp(file: string, level: number, signal: AbortSignal): Promise<void> {
+  const path = await findOutputPath(file);
   const { NO_PROGRESS, writeBackup } = await import('#backup');
   const { withInstallation } = await import('./with-installation.js');
   // The tables are backed up as they are: a newer version must not change them before that.
@@ -73,7 +76,7 @@ async function backUp(file: string, level: number, signal: AbortSignal): Promise
     };
     const progress = new Progress((elapsedMs) => bytesFigures(state.bytes, total, state.table, elapsedMs));
     try {
-      const { rows, sizeBytes } = await writeBackup(database, { path: file, level, onSize, progress: state, signal });
+      const { rows, sizeBytes } = await writeBackup(database, { path, level, onSize, progress: state, signal });
       progress.end();
       const what = `${formatCount(rows)} rows (${formatBytes(state.bytes)}) to ${file} (${formatBytes(sizeBytes)})`;
       printLine(`backed up ${what} in ${(progress.elapsedMs / 1000).toFixed(1)} s`);

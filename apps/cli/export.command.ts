@@ -4,7 +4,7 @@ import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import * as zlib from 'node:zlib';
 import { Command, CommandRunner, Option } from 'nest-commander';
-import { partPathOf, publishPart, removeOldParts } from '#platform';
+import { findOutputPath, partPathOf, publishPart, removeOldParts } from '#platform';
 import { ApiClient } from './api-client.js';
 import { clientSettings } from './client-settings.js';
 import { ExportDigest } from './export-digest.js';
@@ -36,8 +36,9 @@ Examples:
 Exit codes:
   0    the file is complete: its number of objects and its SHA-256 are those
        that the server sent
-  1    the export is incomplete, or the file cannot be written; no file is
-       written, and an existing one is kept
+  1    the export is incomplete, or the file cannot be written, such as a
+       folder, a FIFO or a device; no file is written, and an existing one is
+       kept
   2    the command or a setting is invalid, or the server cannot be reached or
        rejects the request
   130  interrupted by Ctrl-C, 143 by SIGTERM; no file is written
@@ -71,10 +72,11 @@ export class ExportCommand extends CommandRunner {
     const { output = `objects.${format}` } = options;
     const query = queryOf(parameters);
     await runUntilStopped('no file was written', async (signal) => {
+      const path = await findOutputPath(output);
       const client = new ApiClient(await clientSettings(options), printMessage);
       const total = await countOf(client, query, signal);
       query.set('format', format);
-      const fault = await receive(client, query, { format, output, total }, signal);
+      const fault = await receive(client, query, { format, output, path, total }, signal);
       if (fault === undefined) return;
       printMessage(`${output}: the export is not whole: ${fault}; run the command again`);
       process.exitCode = EXIT_FAILED;
@@ -132,7 +134,10 @@ async function countOf(client: ApiClient, query: URLSearchParams, signal: AbortS
 
 interface Target {
   format: Format;
+  /** The file as the user names it. */
   output: string;
+  /** Of `findOutputPath`. */
+  path: string;
   total: number | undefined;
 }
 
@@ -140,12 +145,12 @@ interface Target {
 async function receive(
   client: ApiClient,
   query: URLSearchParams,
-  { format, output, total }: Target,
+  { format, output, path, total }: Target,
   signal: AbortSignal,
 ): Promise<string | undefined> {
   const headers = { Accept: '*/*', 'Accept-Encoding': [...DECOMPRESSORS.keys()].join(', ') };
-  const path = `/objects/export?${query.toString()}`;
-  const response = await client.send({ method: 'GET', path, headers, isStreamed: true }, signal);
+  const request = { method: 'GET', path: `/objects/export?${query.toString()}`, headers, isStreamed: true } as const;
+  const response = await client.send(request, signal);
   const { stream } = response;
   if (stream === undefined) throw client.toUsageError(response);
   const digest = new ExportDigest(format === 'ndjson');
@@ -155,8 +160,8 @@ async function receive(
       done(null, chunk);
     },
   });
-  await removeOldParts(output);
-  const part = partPathOf(output);
+  await removeOldParts(path);
+  const part = partPathOf(path);
   const progress = new Progress((elapsedMs) => figuresOf(digest, total, elapsedMs));
   try {
     const decompressor = DECOMPRESSORS.get(stream.headers['content-encoding'] ?? '');
@@ -165,7 +170,7 @@ async function receive(
     progress.end();
     const { count, fault } = digest.check(stream);
     if (fault !== undefined) return fault;
-    await publishPart(part, output);
+    await publishPart(part, path);
     const seconds = (progress.elapsedMs / 1000).toFixed(1);
     const rate = `${seconds} s, ${perSecond(count, progress.elapsedMs)} objects/s`;
     printLine(`exported ${formatCount(count)} objects (${formatBytes(digest.sizeBytes)}) to ${output} (${rate})`);

@@ -1,5 +1,7 @@
-import { readFile, readdir, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { lstat, mkdir, readFile, readdir, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { MIGRATIONS } from '#migrations';
@@ -265,11 +267,27 @@ describe('stowage backup and restore', () => {
     });
     expect((await readFile(pathOf('plain'))).equals(before)).toBe(true);
     expect((await readdir(stowage.folder)).filter((name) => name.endsWith('.part'))).toEqual([]);
-    expect(await backUp('no/such/folder')).toMatchObject({
-      code: 1,
-      stderr: expect.stringMatching(/cannot be written: .*no\/such\/folder'\n$/),
-    });
     expect(await backUp('plain', source, '--level', '10')).toMatchObject({ code: 2 });
+  });
+
+  it('refuses a path that is not one of a file before it writes anything, and follows a link', async () => {
+    await promisify(execFile)('mkfifo', [pathOf('fifo')]);
+    await mkdir(pathOf('folder'));
+    await symlink('folder/behind', pathOf('link'));
+    const failures: [name: string, message: RegExp][] = [
+      ['fifo', /fifo is a FIFO, which a whole file would replace: give the path of a file\n$/],
+      ['folder', /folder is a folder: give the path of a file in it\n$/],
+      ['link', /link is a symbolic link to a file that does not exist\n$/],
+      ['no/such', /no\/such cannot be written: the folder .*\/no does not exist\n$/],
+    ];
+    for (const [name, message] of failures)
+      expect(await backUp(name)).toMatchObject({ code: 1, stderr: expect.stringMatching(message) });
+    expect((await stat(pathOf('fifo'))).isFIFO()).toBe(true);
+    await writeFile(pathOf('folder/behind'), 'from before');
+    expect(await backUp('link')).toMatchObject({ code: 0 });
+    expect((await lstat(pathOf('link'))).isSymbolicLink()).toBe(true);
+    expect((await endOf('folder/behind')).tables).toEqual((await endOf('whole')).tables);
+    expect(await readdir(pathOf('folder'))).toEqual(['behind']);
   });
 
   it('names the data key of encrypted values, without which neither a server nor a worker starts', async () => {

@@ -1,7 +1,9 @@
-import { access, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { access, lstat, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import * as zlib from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { readExport, trailersOf } from '../export/export-client.js';
@@ -165,6 +167,37 @@ describe('stowage export', () => {
     expect([code, stderr]).toEqual([1, expect.stringMatching(message)]);
     expect(stderr).toMatch(/^kept\.ndjson: the export is not whole: /);
     expect(await readFile(pathOf('kept.ndjson'), 'utf8')).toBe('from before');
+    expect((await readdir(stowage.folder)).filter((name) => name.endsWith('.part'))).toEqual([]);
+  });
+
+  it('refuses a path that is not one of a file before it asks the server', async () => {
+    await promisify(execFile)('mkfifo', [pathOf('fifo')]);
+    for (const [name, message] of [
+      ['fifo', /^stowage: fifo is a FIFO, which a whole file would replace: give the path of a file\n$/],
+      ['.', /^stowage: \. is a folder: give the path of a file in it\n$/],
+      ['no/such.csv', /^stowage: no\/such\.csv cannot be written: the folder no does not exist\n$/],
+    ] as const) {
+      const { code, stderr } = await run(['export', '--output', name], 'a-key', 'http://127.0.0.1:1');
+      expect([code, stderr]).toEqual([1, expect.stringMatching(message)]);
+    }
+    expect((await lstat(pathOf('fifo'))).isFIFO()).toBe(true);
+    await rm(pathOf('fifo'));
+  });
+
+  it('replaces the file behind a link, and nothing that became another kind of file meanwhile', async () => {
+    await writeFile(pathOf('behind.ndjson'), 'from before');
+    await symlink('behind.ndjson', pathOf('link.ndjson'));
+    expect(await exportTo('link.ndjson')).toMatchObject({ code: 0 });
+    expect((await lstat(pathOf('link.ndjson'))).isSymbolicLink()).toBe(true);
+    expect(await readFile(pathOf('behind.ndjson'), 'utf8')).toBe(await whole(project));
+    const { code, stderr } = await exportFrom((_request, response) => {
+      void promisify(execFile)('mkfifo', [pathOf('late.ndjson')]).then(() => response.end(LINES + lastLine(2)));
+    }, 'late.ndjson');
+    expect([code, stderr]).toEqual([
+      1,
+      expect.stringMatching(/late\.ndjson is a FIFO, which a whole file would replace/),
+    ]);
+    expect((await lstat(pathOf('late.ndjson'))).isFIFO()).toBe(true);
     expect((await readdir(stowage.folder)).filter((name) => name.endsWith('.part'))).toEqual([]);
   });
 

@@ -16,7 +16,7 @@ import { GzipFile } from './gzip-file.js';
 import { listTables, readSequences, type StoredTable } from './stored-tables.js';
 
 export interface BackupOptions {
-  /** Replaced when the backup is whole. */
+  /** Of `findOutputPath`. Replaced when the backup is whole. */
   path: string;
   /** Of zlib, 0 for no compression. */
   level: number;

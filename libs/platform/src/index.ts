@@ -12,7 +12,7 @@ export { EventLoopYield, nextTurn } from './event-loop.js';
 export { ID_PATTERN, ID_RULE, isId, isSubject, SUBJECT_PATTERN } from './id.js';
 export { isGeneratedKeyFormat, KEY_ALPHABET, KEY_RANDOM_LENGTH, mayBeKey, withChecksum } from './key-format.js';
 export { createLog, nestLog } from './logging.js';
-export { partPathOf, publishPart, removeOldParts, syncFolder } from './part-file.js';
+export { findOutputPath, partPathOf, publishPart, removeOldParts, syncFolder } from './part-file.js';
 export { ProjectSlots, type SlotRejection } from './project-slots.js';
 export { openBytes, sealBytes } from './sealed-bytes.js';
 export { productVersion } from './product-version.js';
