@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { afterDeleted, afterObjects, afterOtherWrite, afterRange, startWalk, type Walk } from './walk.js';
+import { afterDeleted, afterObjects, afterOtherWrite, afterRange, afterRestore, startWalk, type Walk } from './walk.js';
 
 const PROJECT = { projectId: 1, keys: ['name'], changedAt: '2026-01-01T00:00:00Z', cursor: 0n, version: '1' };
 /** The sequence number of the last object, and the objects that one step looks at. */
@@ -85,6 +85,11 @@ describe('a walk through a million objects', () => {
     expect([rest.looked, rest.walk.phase, rest.walk.cursor]).toEqual([LAST - 2n, 'deleted', LAST]);
     expect(afterOtherWrite(rest.walk)).toEqual(rest.walk);
     expect(isAscending([...locked.cursors, ...rest.cursors])).toBe(true);
+  });
+
+  it('looks at all segments of the index again after a restore', () => {
+    const walk = { ...startWalk(PROJECT), segmentsBelow: 7n };
+    expect(afterRestore(walk, 0n)).toMatchObject({ phase: 'objects', segmentsBelow: null });
   });
 
   it('starts to count again after a change', () => {

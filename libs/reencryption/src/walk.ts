@@ -62,7 +62,17 @@ export function startWalk(project: SealedProject): Walk {
 /** After deleted objects were restored, which may have been looked at as neither of the two. @param cursor before the first of them */
 export function afterRestore(walk: Walk, cursor: bigint): Walk {
   const ranges = [{ after: cursor, until: SEQ_MAX }];
-  return { ...walk, phase: 'objects', ranges, leftOut: [], cursor, highest: cursor, needsDeleted: true };
+  const restarted: Walk = {
+    ...walk,
+    phase: 'objects',
+    ranges,
+    leftOut: [],
+    cursor,
+    highest: cursor,
+    needsDeleted: true,
+  };
+  // Segments with the former values of the restored objects may have been written since.
+  return { ...restarted, segmentsBelow: null };
 }
 
 /**
