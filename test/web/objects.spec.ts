@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from '@jest/globals';
 import type { Page } from 'playwright-core';
+import { encrypt } from '../encryption/encrypted-project.js';
 import { ALL_LOOKS, scrollToRow, violations } from './browser.js';
 import { webTest, type WebTest } from './web-test.js';
 
@@ -97,6 +98,35 @@ describe('the table', () => {
     await page.reload();
     await page.getByRole('button', { name: 'colour', exact: true }).last().waitFor();
     expect(await page.locator('th').allInnerTexts()).not.toContain('size');
+  });
+});
+
+describe('a key whose values are encrypted', () => {
+  it('has no values beside the table, no order and no condition on its values', async () => {
+    const project = await web.api.project();
+    await encrypt(web.api, project, ['name']);
+    const objects = [{ object_id: 'a', data: { name: 'Ada', size: 42 } }];
+    await web.send('POST', '/batches', { batch_id: 'people', objects }, project.keys.admin);
+    const page = await web.open('', project.keys.analyst);
+    const refused: string[] = [];
+    page.on('response', (response) => {
+      if (response.status() >= 400) refused.push(response.url());
+    });
+    await page.goto(`${web.api.origin}/browse/objects`);
+    await page.getByTitle('Only objects with this value').filter({ hasText: '42' }).waitFor();
+    await page.getByLabel('Values', { exact: true }).getByText('encrypted').waitFor();
+    await page.locator('th', { hasText: 'name encrypted' }).waitFor();
+    expect(await page.getByTitle('Sort by name').count()).toBe(0);
+    await page.locator('tbody').getByRole('button', { name: 'Ada' }).click();
+    expect(await page.getByRole('menuitem').allInnerTexts()).toEqual(['Copy']);
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: 'Add condition' }).click();
+    await page.getByLabel('Key', { exact: true }).fill('name');
+    expect(await page.getByLabel('Operator').locator('option').allInnerTexts()).toEqual(['exists', 'is missing']);
+    await page.getByRole('button', { name: 'Add', exact: true }).click();
+    await page.getByRole('button', { name: 'Remove: name exists' }).waitFor();
+    await page.getByText('1 object').waitFor();
+    expect(refused).toEqual([]);
   });
 });
 

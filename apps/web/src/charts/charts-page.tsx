@@ -60,6 +60,8 @@ export function ChartsPage(): JSX.Element {
   const [parameters, change] = useQuery(CHART_PARAMETERS);
   const keysInUse = useGet('/api/v1/objects/keys');
   const keys = keysInUse.data?.results ?? [];
+  // Encrypted values can be neither computed nor grouped.
+  const clearKeys = keys.filter(({ encrypted = false }) => !encrypted);
   const query = chartQuery(parameters);
   const isComplete = query.op === 'count' || query.keys.length > 0;
   const loaded = useLoad(isComplete ? JSON.stringify(query) : null, (signal) => loadChart(client, query, signal));
@@ -76,7 +78,12 @@ export function ChartsPage(): JSX.Element {
         all="All objects"
         onChange={changeFilter}
       />
-      <ChartForm parameters={parameters} keys={keys} chosenBucket={loaded.data?.bucket ?? null} onChange={changeHere} />
+      <ChartForm
+        parameters={parameters}
+        keys={clearKeys}
+        chosenBucket={loaded.data?.bucket ?? null}
+        onChange={changeHere}
+      />
       {!isComplete && (
         <Empty title="Choose a key">
           <p>Choose the key whose values are computed: “of” lists the keys that have numbers.</p>
@@ -89,7 +96,7 @@ export function ChartsPage(): JSX.Element {
       {isComplete && loaded.data !== null && (
         <ChartView chart={loaded.data} parameters={parameters} isLoading={loaded.isLoading} onChange={changeHere} />
       )}
-      <Examples keys={keys} />
+      <Examples keys={clearKeys} />
     </main>
   );
 }

@@ -5,7 +5,8 @@ import type { Cell } from './object-table.js';
 
 interface Props {
   cell: Cell;
-  onFilter: (isExcluded: boolean) => void;
+  /** Null for a key whose values are encrypted. */
+  onFilter: ((isExcluded: boolean) => void) | null;
   onClose: () => void;
 }
 
@@ -46,12 +47,16 @@ export function CellMenu({ cell, onFilter, onClose }: Props): JSX.Element {
           top: `${String(Math.min(place.bottom, innerHeight - 130))}px`,
         }}
       >
-        <button type="button" role="menuitem" onClick={choose(() => onFilter(false))}>
-          Only this
-        </button>
-        <button type="button" role="menuitem" onClick={choose(() => onFilter(true))}>
-          Not this
-        </button>
+        {onFilter !== null && (
+          <>
+            <button type="button" role="menuitem" onClick={choose(() => onFilter(false))}>
+              Only this
+            </button>
+            <button type="button" role="menuitem" onClick={choose(() => onFilter(true))}>
+              Not this
+            </button>
+          </>
+        )}
         <button
           type="button"
           role="menuitem"

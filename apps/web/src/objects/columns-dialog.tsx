@@ -17,12 +17,12 @@ export function ColumnsDialog({ keys, columns, onChange, onClose }: Props): JSX.
   return (
     <Dialog title="Columns" onClose={onClose}>
       <ul class="column-list">
-        {keys.map(({ key, objects, types }) => (
+        {keys.map(({ key, objects, types, encrypted = false }) => (
           <li key={key}>
             <label>
               <input type="checkbox" checked={columns.includes(key)} onChange={() => toggle(key)} /> {key}{' '}
               <span class="muted">
-                {objects.toLocaleString('en')} objects, {types.join(', ')}
+                {objects.toLocaleString('en')} objects, {encrypted ? 'encrypted' : types.join(', ')}
               </span>
             </label>
           </li>

@@ -27,14 +27,15 @@ export function Facets({ keys, filter, onFilter }: Props): JSX.Element {
   };
   return (
     <aside class="facets" aria-label="Values">
-      {keys.map(({ key }) => (
+      {keys.map(({ key, encrypted = false }) => (
         <section key={key}>
           <h2>
             <button type="button" class="plain" aria-expanded={isOpen(key)} onClick={() => toggle(key)}>
               {key}
             </button>
           </h2>
-          {isOpen(key) && <FacetValues name={key} filter={filter} onFilter={onFilter} />}
+          {isOpen(key) && encrypted && <p class="muted">encrypted</p>}
+          {isOpen(key) && !encrypted && <FacetValues name={key} filter={filter} onFilter={onFilter} />}
         </section>
       ))}
     </aside>

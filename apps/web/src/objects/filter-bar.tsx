@@ -165,8 +165,11 @@ function RemoveButton({ label, onClick }: { label: string; onClick: () => void }
 
 function KeyForm({ keys, onAdd }: { keys: readonly KeyInUse[]; onAdd: (condition: Condition) => void }): JSX.Element {
   const [key, setKey] = useState('');
-  const [operator, setOperator] = useState<Operator>('eq');
+  const [chosen, setOperator] = useState<Operator>('eq');
   const [text, setText] = useState('');
+  const isEncrypted = keys.some((known) => known.key === key && known.encrypted === true);
+  const offered = isEncrypted ? OPERATORS.filter(([name]) => name === 'exists' || name === 'missing') : OPERATORS;
+  const operator = isEncrypted && chosen !== 'missing' ? 'exists' : chosen;
   const isList = operator === 'in' || operator === 'nin';
   const isText = operator === 'prefix' || operator === 'contains';
   const hasValue = operator !== 'exists' && operator !== 'missing';
@@ -197,13 +200,14 @@ function KeyForm({ keys, onAdd }: { keys: readonly KeyInUse[]; onAdd: (condition
       <label>
         Operator
         <select value={operator} onChange={(event) => setOperator(event.currentTarget.value as Operator)}>
-          {OPERATORS.map(([name, words]) => (
+          {offered.map(([name, words]) => (
             <option key={name} value={name}>
               {words}
             </option>
           ))}
         </select>
       </label>
+      {isEncrypted && <span class="muted">encrypted</span>}
       {hasValue && (
         <label>
           {isList ? 'Values, with commas' : 'Value'}

@@ -23,6 +23,8 @@ export interface Cell {
 interface Props {
   objects: readonly Schemas['ObjectDto'][];
   columns: readonly string[];
+  /** Those of the columns whose values are encrypted, by which objects cannot be sorted. */
+  encryptedKeys: ReadonlySet<string>;
   sort: string | undefined;
   hasMore: boolean;
   isLoading: boolean;
@@ -96,9 +98,15 @@ export function ObjectTable(props: Props): JSX.Element {
             {FIXED_COLUMNS.map((column) => (
               <Heading key={column} name={column} sortKey={column} {...props} />
             ))}
-            {columns.map((column) => (
-              <Heading key={column} name={column} sortKey={`data.${column}`} {...props} />
-            ))}
+            {columns.map((column) =>
+              props.encryptedKeys.has(column) ? (
+                <th key={column} scope="col">
+                  {column} <span class="muted">encrypted</span>
+                </th>
+              ) : (
+                <Heading key={column} name={column} sortKey={`data.${column}`} {...props} />
+              ),
+            )}
           </tr>
         </thead>
         <tbody>

@@ -38,6 +38,7 @@ export function ObjectsPage(): JSX.Element {
     () => shownKeys(keysInUse.data?.results ?? [], isFiltered ? pages.items : []),
     [keysInUse.data, isFiltered, pages.items],
   );
+  const encryptedKeys = useMemo(() => new Set(keys.filter(({ encrypted }) => encrypted).map(({ key }) => key)), [keys]);
   const columns = textsOf(query.columns) ?? keys.slice(0, COLUMNS).map(({ key }) => key);
   // Without them the table would change its columns when the keys arrive.
   const hasColumns = query.columns !== undefined || !keysInUse.isLoading;
@@ -95,6 +96,7 @@ export function ObjectsPage(): JSX.Element {
             key={JSON.stringify(list)}
             objects={pages.items}
             columns={columns}
+            encryptedKeys={encryptedKeys}
             sort={query.sort}
             hasMore={pages.hasMore}
             isLoading={pages.isLoading}
@@ -117,7 +119,7 @@ export function ObjectsPage(): JSX.Element {
       {cell !== null && (
         <CellMenu
           cell={cell}
-          onFilter={(isExcluded) => addCondition(cell.key, cell.value, isExcluded)}
+          onFilter={encryptedKeys.has(cell.key) ? null : (isExcluded) => addCondition(cell.key, cell.value, isExcluded)}
           onClose={() => setCell(null)}
         />
       )}
