@@ -80,5 +80,11 @@ describe('a process that has not heard of another data key', () => {
     expect(other.missingKeys).toEqual([encryption.current?.id]);
     const text = '[{"key": "note", "value": "$enc1:12345678:AAAA"}]';
     expect(await encryption.open(PROJECT, 'o', text)).toBe(text);
+    // Where it cannot read them, it shows the text.
+    const unknown = text.replace('note', 'name');
+    await db.sql('ALTER TABLE data_keys RENAME TO data_keys_away');
+    await expect(encryption.read()).rejects.toThrow('does not exist');
+    expect(await encryption.open(PROJECT, 'o', unknown)).toBe(unknown);
+    await db.sql('ALTER TABLE data_keys_away RENAME TO data_keys');
   });
 });

@@ -6,7 +6,7 @@ import { Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } fro
 import { dataKeysOf, type DataKey } from './data-key.js';
 import { RECORD_USE, requireDataKeys } from './data-key-use.js';
 import { finishPairs, openPairs, resealPairs, sealPairs, type PairsPlace, type PairsWork } from './sealed-pairs.js';
-import { isSealedWith, SEALED_PREFIX } from './sealed-value.js';
+import { isSealedWithOther, SEALED_PREFIX } from './sealed-value.js';
 import { UnopenedValues } from './unopened-values.js';
 
 /**
@@ -194,19 +194,19 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
   ): Promise<readonly Row[]> {
     this.requireReadable(projectId);
     if (this.current === null || !rows.some(({ data }) => data?.includes(SEALED_PREFIX))) return rows;
-    const keys = this.unsearchableKeysOf(projectId);
+    const keys = this.listOf(projectId);
     const unopened: { objectId: string; valueText: string }[] = [];
     const opened = await convert(projectId, rows, ({ object_id: objectId, data }) =>
       data === null
         ? null
         : openPairs(this.dataKeys, { projectId, objectId }, data, (key, valueText) => {
-            // Of other keys it is a text of a user.
+            // Of other keys, and of removed ones, it is a text of a user.
             if (keys?.has(key) === true) unopened.push({ objectId, valueText });
           }),
     );
-    if (unopened.some(({ valueText }) => !this.dataKeys.some((one) => isSealedWith(one, valueText)))) {
-      // Another process may just have begun to use a data key that is missing here.
-      await this.read();
+    if (unopened.some(({ valueText }) => isSealedWithOther(this.dataKeys, valueText))) {
+      // Another process may just have begun to use a data key that is missing here. Replicas are read also while the primary is down.
+      await this.read().catch(() => undefined);
       this.requireReadable(projectId);
     }
     for (const { objectId } of unopened) this.unopened.add(projectId, objectId);

@@ -14,6 +14,9 @@ export const SEALED_PREFIX = '$enc1:';
 /** The same of the JSON text. */
 export const SEALED_START = `"${SEALED_PREFIX}`;
 
+/** The id of the data key that the JSON text of a value names. Texts of users may look the same. */
+const NAMED_KEY = /^"\$enc1:([\w-]{8}):/;
+
 /**
  * Where a value is. A sealed value that is copied to another place does not open. `key` is the text of the key, not its JSON.
  */
@@ -77,6 +80,12 @@ function openLayer(dataKeys: readonly DataKey[], place: ValuePlace, valueText: s
  */
 export function isSealedWith(dataKey: DataKey, valueText: string): boolean {
   return valueText.startsWith(startOf(dataKey)) && valueText.endsWith('"');
+}
+
+/** Whether the JSON text of a value names a data key that is none of these. */
+export function isSealedWithOther(dataKeys: readonly DataKey[], valueText: string): boolean {
+  const id = NAMED_KEY.exec(valueText)?.[1];
+  return id !== undefined && !dataKeys.some((one) => one.id === id);
 }
 
 function startOf({ id }: DataKey): string {
