@@ -1,5 +1,5 @@
 import { internalErrorText, StartupError, type Config } from '#platform';
-import { keepWorking, watchOutput, writeLine } from './lost-output.js';
+import { watchOutput, writeLine } from './lost-output.js';
 import { readConfig, type ConfigOptions } from './read-config.js';
 
 /** A stop that takes longer ends with exit code 1: orchestrators kill after 10 s, and the database recovers from a crash. */
@@ -22,7 +22,6 @@ export async function runUntilSignal(
   { say, fail }: Reporter = TERMINAL,
 ): Promise<void> {
   watchOutput();
-  keepWorking();
   // Also of a rejection that nothing handles. Node.js would print all members of an error, and those of a database error have rows.
   process.on('uncaughtException', fail);
   try {

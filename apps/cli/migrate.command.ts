@@ -1,5 +1,5 @@
 import { Command, CommandRunner, Option } from 'nest-commander';
-import { keepWorking } from '../lost-output.js';
+import { watchOutput } from '../lost-output.js';
 import { printLine } from './output.js';
 
 interface MigrateOptions {
@@ -13,7 +13,7 @@ export class MigrateCommand extends CommandRunner {
     const { printPlan, runMigrations } = await import('./migrate-database.js');
     if (plan) await printPlan(printLine, citus);
     else {
-      keepWorking();
+      watchOutput();
       await runMigrations(printLine, citus);
     }
   }

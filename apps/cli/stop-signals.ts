@@ -1,5 +1,5 @@
 import { constants } from 'node:os';
-import { keepWorking } from '../lost-output.js';
+import { watchOutput } from '../lost-output.js';
 import { printMessage } from './output.js';
 
 /** The exit code of a shell for a command that a signal has ended is this plus the number of the signal. */
@@ -11,7 +11,7 @@ export class StopSignals {
   private received: 'SIGINT' | 'SIGTERM' = 'SIGINT';
 
   constructor() {
-    keepWorking();
+    watchOutput();
     // The handlers stay registered, because npm may send a second SIGINT.
     for (const name of ['SIGINT', 'SIGTERM'] as const) {
       process.on(name, () => {
