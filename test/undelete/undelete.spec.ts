@@ -468,7 +468,7 @@ describe('UNDELETE_HOURS', () => {
       });
       await waitFor(async () => (await countedBytes()) === (await keptBytes()) || undefined);
       await worker.stop();
-      expect([await rowsLeft(), await keptBytes()]).toEqual([2, expect.any(Number)]);
+      expect(await rowsLeft()).toBe(2);
     },
   );
 

@@ -7,8 +7,8 @@ const PURGED_DELETIONS = 100;
 const PURGED_ROWS = 2_000;
 
 /**
- * Deletes the rows of expired deletions, unless they are being restored, and expired deletions without rows. A deletion is deleted in a later statement than its last
- * row, because a statement does not see what it deletes.
+ * Deletes the rows of expired deletions, unless they are being restored, and expired deletions without rows. A deletion is deleted in a later
+ * statement than its last row, because a statement does not see what it deletes.
  *
  * With the last deletion of a project its `deleted_bytes` become 0 again, whatever a server of an earlier version, or SQL by hand, has made
  * of them. Each transaction changes deletions and bytes together, so where a snapshot has no other deletion, all bytes in it are wrong; they
