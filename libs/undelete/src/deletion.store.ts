@@ -143,7 +143,10 @@ const expireSql = (objects: string): string => `
 /** Of the deletion $2, or only the object $3: from before $4. */
 const EXPIRE_PART = expireSql(`${PART} AND d.observed_at < $4::timestamptz`);
 
-/** Deleted objects from before $2, without those with the sequence numbers $3. */
+/**
+ * Deleted objects from before $2, without those with the sequence numbers $3. They are ordered by the time alone, which the index has: of 200,000
+ * objects of one time, the first 1,000 take 0.2 ms, and by `(observed_at, seq)` 92 ms, because all are sorted.
+ */
 const IS_OLD = 'o.project_id = $1 AND o.observed_at < $2::timestamptz AND o.seq <> ALL ($3::bigint[])';
 const FIND_OLDEST = `SELECT o.seq, o.object_id FROM deleted_objects AS o WHERE ${IS_OLD} ORDER BY o.observed_at LIMIT 1`;
 
