@@ -10,8 +10,10 @@ interface Received {
   body: string;
 }
 
-/** A server that accepts every request, in place of an outside service. */
-export async function startReceiver(): Promise<{ origin: string; received: Received[]; stop: () => Promise<void> }> {
+/** A server that accepts every request, in place of an outside service. @param port default: any free one */
+export async function startReceiver(
+  port = 0,
+): Promise<{ origin: string; received: Received[]; stop: () => Promise<void> }> {
   const received: Received[] = [];
   const server = createServer((request: IncomingMessage, response) => {
     void buffer(request).then((body) => {
@@ -19,7 +21,7 @@ export async function startReceiver(): Promise<{ origin: string; received: Recei
       response.setHeader('Content-Type', 'application/json').end('{}');
     });
   });
-  server.listen(0, '127.0.0.1');
+  server.listen(port, '127.0.0.1');
   await once(server, 'listening');
   const stop = async (): Promise<void> => {
     server.closeAllConnections();

@@ -168,6 +168,48 @@ describe('with OTEL_EXPORTER_OTLP_ENDPOINT', () => {
   });
 });
 
+it('a collector that cannot be reached is logged once a minute, and when it can be reached again', async () => {
+  const receiver = await startReceiver();
+  await receiver.stop();
+  const running = await startProcess(
+    'api',
+    {
+      ...settingsFor(tables),
+      STOWAGE_ADMIN_KEY: ADMIN_KEY,
+      STOWAGE_OPERATOR_KEY: RUN.operatorKey,
+      WORKER: 'separate',
+      OTEL_EXPORTER_OTLP_ENDPOINT: receiver.origin,
+      OTEL_EXPORTER_OTLP_TIMEOUT: '200',
+      OTEL_BSP_SCHEDULE_DELAY: '10',
+    },
+    /Stowage is ready: (\S+?)\/api\/v1\//,
+  );
+  try {
+    const lines = (text: string): number => running.log().split(text).length - 1;
+    const read = async (): Promise<void> => {
+      const url = `${running.ready[1] ?? ''}/api/v1/objects`;
+      expect((await fetch(url, { headers: { 'X-Api-Key': ADMIN_KEY } })).status).toBe(200);
+    };
+    const failed = 'spans could not be sent to OTEL_EXPORTER_OTLP_ENDPOINT: Error ECONNREFUSED';
+    await waitFor(async () => {
+      await read();
+      return lines(failed) > 0 || undefined;
+    });
+    const again = await startReceiver(Number(new URL(receiver.origin).port));
+    try {
+      await waitFor(async () => {
+        await read();
+        return lines('spans are sent to OTEL_EXPORTER_OTLP_ENDPOINT again') > 0 || undefined;
+      });
+    } finally {
+      await again.stop();
+    }
+    expect(lines(failed)).toBe(1);
+  } finally {
+    await running.stop();
+  }
+});
+
 it('nothing of OpenTelemetry and Sentry is loaded unless it is used', async () => {
   const files = (await readdir('libs', { recursive: true })).filter((file) => file.endsWith('.ts'));
   for (const file of files) {

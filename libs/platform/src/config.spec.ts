@@ -249,6 +249,32 @@ describe('the rate limits', () => {
   });
 });
 
+describe('traces', () => {
+  const rejected = (settings: Record<string, string>): string | null =>
+    rejectionOf({ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:4318', ...settings });
+
+  it.each([
+    { OTEL_TRACES_SAMPLER: 'parentbased_traceidratio', OTEL_TRACES_SAMPLER_ARG: '0.1' },
+    { OTEL_TRACES_SAMPLER: 'traceidratio', OTEL_TRACES_SAMPLER_ARG: '.5' },
+    { OTEL_TRACES_SAMPLER: 'always_off', OTEL_TRACES_SAMPLER_ARG: '1' },
+    { OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json', OTEL_TRACES_SAMPLER_ARG: '0' },
+  ])('accept %j', (settings) => {
+    expect(new Config({ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:4318', ...settings }).tracing.isOn).toBe(true);
+  });
+
+  it('reject a sampler, a ratio and a protocol that OpenTelemetry would replace by a default', () => {
+    expect(rejected({ OTEL_TRACES_SAMPLER: 'ratio' })).toMatch(
+      /^OTEL_TRACES_SAMPLER must be one of always_on, .*"ratio"/,
+    );
+    for (const ratio of ['1.1', '-0.1', '10%', 'x', '1e3', 'Infinity'])
+      expect(rejected({ OTEL_TRACES_SAMPLER_ARG: ratio })).toBe(
+        `OTEL_TRACES_SAMPLER_ARG must be a number from 0 to 1, not "${ratio}"`,
+      );
+    for (const name of ['OTEL_EXPORTER_OTLP_PROTOCOL', 'OTEL_EXPORTER_OTLP_TRACES_PROTOCOL'])
+      expect(rejected({ [name]: 'grpc' })).toBe(`${name} must be one of http/json, not "grpc"`);
+  });
+});
+
 describe('a setting with choices', () => {
   it.each(['REQUIRE_IF_MATCH', 'STOWAGE_SEED'])('accepts only true and false for %s', (name) => {
     for (const value of ['true', 'false']) expect(() => new Config({ [name]: value })).not.toThrow();

@@ -4,8 +4,8 @@ import {
   choice,
   Environment,
   flag,
-  httpUrl,
   integer,
+  isTracingOn,
   parsed,
   postgresUrl,
   redisUrl,
@@ -273,7 +273,7 @@ export class Config {
       host: env.get('METRICS_HOST') ?? '127.0.0.1',
       token: secret(env, 'METRICS_TOKEN'),
     };
-    this.tracing = { isOn: httpUrl(env, 'OTEL_EXPORTER_OTLP_ENDPOINT') !== null };
+    this.tracing = { isOn: isTracingOn(env) };
     this.errors = { dsn: sentryDsn(env) };
     const pools = url === null ? Math.min(20 * processes, EMBEDDED_POOLS_MAX) : 20 * processes;
     const poolMax = share(env, 'DATABASE_POOL_MAX', processes, { fallback: pools, minOfEach: 6, max: 1000 });

@@ -123,6 +123,21 @@ export function httpUrl(env: Environment, name: string): string | null {
   throw new StartupError(`${name} must be an http:// or https:// URL`);
 }
 
+const TRACE_SAMPLERS = ['always_on', 'always_off', 'traceidratio'].flatMap((name) => [name, `parentbased_${name}`]);
+/** Of all signals, and of traces. */
+const TRACE_PROTOCOLS = ['OTEL_EXPORTER_OTLP_PROTOCOL', 'OTEL_EXPORTER_OTLP_TRACES_PROTOCOL'];
+
+/** Whether requests are traced. OpenTelemetry reads the settings of the sampler itself, but replaces invalid ones by its defaults. */
+export function isTracingOn(env: Environment): boolean {
+  if (httpUrl(env, 'OTEL_EXPORTER_OTLP_ENDPOINT') === null) return false;
+  choice(env, 'OTEL_TRACES_SAMPLER', TRACE_SAMPLERS, 'parentbased_always_on');
+  const ratio = env.get('OTEL_TRACES_SAMPLER_ARG') ?? '1';
+  if (!/^\d*\.?\d+(e-\d+)?$/i.test(ratio) || Number(ratio) > 1)
+    throw new StartupError(`OTEL_TRACES_SAMPLER_ARG must be a number from 0 to 1, not "${ratio}"`);
+  for (const name of TRACE_PROTOCOLS) choice(env, name, ['http/json'], 'http/json');
+  return true;
+}
+
 /** The error never contains the value, which has a key. */
 export function sentryDsn(env: Environment): string | null {
   const dsn = httpUrl(env, 'SENTRY_DSN');

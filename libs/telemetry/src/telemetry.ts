@@ -55,7 +55,7 @@ export class Telemetry {
     const server = metrics && (await MetricsServer.start(metrics, config, log));
     try {
       const { isOn } = config.tracing;
-      const tracing = isOn ? await (await import('./start-tracing.js')).startTracing(serviceName) : null;
+      const tracing = isOn ? await (await import('./start-tracing.js')).startTracing(serviceName, log) : null;
       const errors = config.errors.dsn === null ? null : await startReporter(config.errors.dsn, log);
       const telemetry = new Telemetry(log, { metrics, tracing, errors, metricsUrl: server?.url ?? null });
       if (metrics !== null) telemetry.stops.push(measureProcess(metrics));
