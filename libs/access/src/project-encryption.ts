@@ -28,7 +28,7 @@ export class ProjectEncryption {
       errors.add({ pointer: '/encrypted_keys', detail });
     }
     for (const [index, key] of keys.entries()) {
-      if (!this.clearText.isReserved(key)) continue;
+      if (!this.clearText.reserved.has(key)) continue;
       const detail = `"${key}" cannot be encrypted: a feed stores and queries it`;
       errors.add({ pointer: `/encrypted_keys/${String(index)}`, detail });
     }

@@ -13,16 +13,16 @@ type FindKeyUses = (on: Queryable, projectId: number, keys: readonly string[]) =
 /** The keys that cannot be encrypted, because something computes with their values in SQL. The modules that do so add them. */
 @Injectable()
 export class ClearTextKeys {
-  private readonly reserved = new Set<string>();
+  private readonly reservedKeys = new Set<string>();
   private readonly finders: FindKeyUses[] = [];
 
   /** Adds keys that no list may have, because a feed stores and queries them. */
   reserve(...keys: string[]): void {
-    for (const key of keys) this.reserved.add(key);
+    for (const key of keys) this.reservedKeys.add(key);
   }
 
-  isReserved(key: string): boolean {
-    return this.reserved.has(key);
+  get reserved(): ReadonlySet<string> {
+    return this.reservedKeys;
   }
 
   /** Adds a search for what would stop working without the values of a key. */
