@@ -249,6 +249,23 @@ describe('the rate limits', () => {
   });
 });
 
+describe('METRICS_PORT', () => {
+  const same = { PORT: '9464', METRICS_PORT: '9464' };
+
+  it('is not the PORT of the server, for none of its processes', () => {
+    expect(rejectionOf(same, true)).toBe('METRICS_PORT (9464) must not be PORT (9464)');
+    const three = { ...same, METRICS_PORT: '9462', WEB_CONCURRENCY: '3' };
+    expect(rejectionOf(three, true)).toBe('METRICS_PORT (9462 to 9464, one for each process) must not be PORT (9464)');
+    for (const other of [{ METRICS_PORT: '9463' }, { METRICS_PORT: '9465' }, { METRICS: 'false' }])
+      expect(new Config({ ...same, ...other }, true).http.port).toBe(9464);
+    expect(new Config({ PORT: '0', METRICS_PORT: '0' }, true).metrics.port).toBe(0);
+  });
+
+  it('may be that of PORT in a worker, which has no PORT', () => {
+    expect(new Config(same).metrics.port).toBe(9464);
+  });
+});
+
 describe('traces', () => {
   const rejected = (settings: Record<string, string>): string | null =>
     rejectionOf({ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:4318', ...settings });

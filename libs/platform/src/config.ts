@@ -273,6 +273,8 @@ export class Config {
       host: env.get('METRICS_HOST') ?? '127.0.0.1',
       token: secret(env, 'METRICS_TOKEN'),
     };
+    // A worker has no PORT.
+    if (isServer && this.metrics.isOn) rejectSharedPort(this.http, this.metrics);
     this.tracing = { isOn: isTracingOn(env) };
     this.errors = { dsn: sentryDsn(env) };
     const pools = url === null ? Math.min(20 * processes, EMBEDDED_POOLS_MAX) : 20 * processes;
@@ -364,4 +366,12 @@ export class Config {
     for (const group of Object.values(this)) Object.freeze(group);
     Object.freeze(this);
   }
+}
+
+/** Each process of a server takes one of as many ports, from METRICS_PORT on. */
+function rejectSharedPort({ port, processes }: Config['http'], metrics: Config['metrics']): void {
+  const first = metrics.port ?? 0;
+  if (port === 0 || first === 0 || port < first || port >= first + processes) return;
+  const last = processes === 1 ? '' : ` to ${String(first + processes - 1)}, one for each process`;
+  throw new StartupError(`METRICS_PORT (${String(first)}${last}) must not be PORT (${String(port)})`);
 }
