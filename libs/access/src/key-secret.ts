@@ -35,7 +35,7 @@ export class KeySecret {
     return secret;
   }
 
-  /** The same, and creates none; null where there is none. @throws StartupError */
+  /** Reads the key secret without creating one; null where there is none. @throws StartupError */
   static async find({ access, database }: Config): Promise<KeySecret | null> {
     const setting = access.previousKeySecret === null ? [] : [access.previousKeySecret];
     if (access.keySecret !== null) return KeySecret.of(access.keySecret, setting);
@@ -105,7 +105,8 @@ async function writeSecret(path: string): Promise<void> {
 }
 
 /**
- * Creates the file atomically unless it exists, also when two processes start at once. The file is on disk before any key is hashed with it: after a power failure the keys in the database would be invalid without it.
+ * Creates the file atomically unless it exists, also when two processes start at once. The file is on disk before any key is hashed with it:
+ * after a power failure the keys in the database would be invalid without it.
  */
 async function createOnce(path: string): Promise<void> {
   const draft = partPathOf(path);

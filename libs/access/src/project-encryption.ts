@@ -78,11 +78,6 @@ export class ProjectEncryption {
   isPending({ encryption_key_id: keyId, encryption_cursor: cursor }: EncryptionColumns): boolean {
     return cursor !== null || (keyId !== null && keyId !== this.encryption.current?.id);
   }
-
-  /** Writes of this process are encrypted by a changed list from now on, those of others when they have read it. */
-  async applyList(): Promise<void> {
-    await this.encryption.read();
-  }
 }
 
 function areSameKeys(a: readonly string[] | null, b: readonly string[] | null): boolean {

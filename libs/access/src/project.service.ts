@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { AuditLog, type Actor } from '#audit';
+import { EncryptedKeys } from '#encryption';
 import { Config } from '#platform';
 import { checkPreconditions, etagOfJson, Problem, type PageRequest, type Preconditions, type Principal } from '#http';
 import { QuotaStore, toNumber } from '#usage';
@@ -77,6 +78,7 @@ export class ProjectService {
     private readonly database: Database,
     private readonly sequence: Sequence,
     private readonly encryption: ProjectEncryption,
+    private readonly encryptedKeys: EncryptedKeys,
     private readonly config: Config,
   ) {}
 
@@ -112,7 +114,8 @@ export class ProjectService {
       if (!(await this.projects.existsBy({ name }))) return this.create(body, actor);
       throw nameExists(name);
     }
-    if (encrypted_keys !== null) await this.encryption.applyList();
+    // Writes of this process are encrypted by the list from now on, those of others when they have read it.
+    if (encrypted_keys !== null) await this.encryptedKeys.read();
     return this.toProjectDto(project);
   }
 
@@ -166,7 +169,7 @@ export class ProjectService {
         }
         return this.toProjectDto(changed);
       });
-      if (body.encrypted_keys !== undefined) await this.encryption.applyList();
+      if (body.encrypted_keys !== undefined) await this.encryptedKeys.read();
       return updated;
     } catch (error) {
       if (!isUniqueViolation(error)) throw error;
