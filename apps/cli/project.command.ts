@@ -43,12 +43,12 @@ abstract class LimitsCommand extends CommandRunner {
     return value;
   }
 
-  /** The members of a request body. Text that is not a number is rejected like in a body. */
+  /** The members of a request body, in which null is the value of `none`. @throws UsageError */
   protected membersOf({ objectsMax, bytesMax, retentionDays }: LimitOptions): Record<string, unknown> {
     return {
-      ...(objectsMax === undefined ? {} : { objects_max: limitOf(objectsMax) }),
-      ...(bytesMax === undefined ? {} : { bytes_max: limitOf(bytesMax) }),
-      ...(retentionDays === undefined ? {} : { retention_days: limitOf(retentionDays) }),
+      ...(objectsMax === undefined ? {} : { objects_max: limitOf('--objects-max', objectsMax) }),
+      ...(bytesMax === undefined ? {} : { bytes_max: limitOf('--bytes-max', bytesMax) }),
+      ...(retentionDays === undefined ? {} : { retention_days: limitOf('--retention-days', retentionDays) }),
     };
   }
 }
@@ -158,9 +158,10 @@ async function updateProject(nameOrId: string, members: Readonly<Record<string, 
   );
 }
 
-function limitOf(text: string): number | string | null {
+function limitOf(option: string, text: string): number | null {
   if (text === 'none') return null;
-  return /^\d+$/.test(text) ? Number(text) : text;
+  if (!/^\d+$/.test(text)) throw new UsageError(`${option} must be a whole number or none, not "${text}"`);
+  return Number(text);
 }
 
 function limitText(limit: number | null): string {

@@ -90,7 +90,11 @@ describe('stowage project and stowage key', () => {
     expect((await run('project', 'list')).stdout).toMatch(new RegExp(`^${id} +wide +\\S+ +none +1000 +none$`, 'm'));
     expect(await run('project', 'set-limits', 'wide', '--bytes-max', 'many')).toMatchObject({
       code: 2,
-      stderr: expect.stringMatching(/^stowage: --bytes-max must be a whole number from 0 to 9+\n$/),
+      stderr: expect.stringMatching(/^stowage: --bytes-max must be a whole number or none, not "many"\n$/),
+    });
+    expect(await run('project', 'set-limits', 'wide', '--retention-days', '0')).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/^stowage: --retention-days must be a whole number from 1 to 36,?500\n$/),
     });
     expect(await run('project', 'rename', 'wide', 'default')).toMatchObject({ code: 1, stdout: '' });
   });
