@@ -101,7 +101,9 @@ export class BatchWatch {
       return true;
     });
     if (hasMoved && rows === null)
-      this.log.warn(`webhook ${id} has missed batches: the changes that it had not seen are not kept any more`);
+      this.log.warn(
+        `webhook ${id} may have missed batches: changes after those that it has seen are not kept, or the database was restored`,
+      );
     return hasMoved ? { position: last, hasQueued: stored.length > 0, isLast: rows?.length !== ROWS } : null;
   }
 }
