@@ -44,7 +44,7 @@ const usesOf = (key: string): [method: string, path: string][] => {
 async function expectRefused(key: string): Promise<void> {
   for (const [method, path] of usesOf(key)) {
     const { status, text } = await call(method, path);
-    const isRefused = text.includes(`the values of the key \\"${key}\\" are encrypted`);
+    const isRefused = text.includes(`the values of the key \\"${key}\\", which are encrypted`);
     expect([method, path, status, isRefused]).toEqual([method, path, 400, true]);
   }
   const threshold = { op: 'max', key, bucket: '1h', compare: { $gt: 1 } };

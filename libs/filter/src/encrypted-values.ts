@@ -19,7 +19,7 @@ export function encryptionError(
     const shown = JSON.stringify(name);
     if (members.length > 0)
       return `leads into the values of the key ${shown}, which are encrypted; only $pair in the parameter data takes dots literally`;
-    if (!isExistence) return `cannot be used: the values of the key ${shown} are encrypted`;
+    if (!isExistence) return `needs the values of the key ${shown}, which are encrypted`;
   }
   return null;
 }
