@@ -117,7 +117,7 @@ export function redisUrl(env: Environment, name: string): string | null {
   return value;
 }
 
-export function httpUrl(env: Environment, name: string): string | null {
+function httpUrl(env: Environment, name: string): string | null {
   const text = env.get(name);
   if (text === null || (URL.canParse(text) && /^https?:$/.test(new URL(text).protocol))) return text;
   throw new StartupError(`${name} must be an http:// or https:// URL`);
