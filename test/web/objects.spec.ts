@@ -56,6 +56,8 @@ describe('the table', () => {
   it('shows the newest objects first, and all of them while it is scrolled', async () => {
     const page = await openObjects();
     await page.getByText('1,200 objects').waitFor();
+    // The rows come with the columns, which may be later than the count.
+    await page.getByRole('button', { name: 'shoe-1199' }).waitFor();
     expect((await ids(page))[0]).toBe('shoe-1199');
     await scrollToRow(page, '.table-scroller', 'shoe-0');
     // Only rows near the visible ones exist.
