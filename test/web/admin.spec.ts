@@ -144,7 +144,8 @@ describe('a webhook', () => {
     await panel.getByRole('button', { name: 'Enable' }).waitFor();
     await row(page, 'stock').getByText('disabled').waitFor();
     await panel.getByRole('button', { name: 'Retry' }).click();
-    await panel.getByText('queued', { exact: true }).last().waitFor();
+    // In the table: a filter has the same name.
+    await panel.getByRole('table').getByText('queued', { exact: true }).waitFor();
     await web.api.db.sql(`UPDATE webhook_deliveries SET status = 'failed' WHERE webhook_id = $1`, [id]);
     await panel.getByRole('button', { name: 'failed', exact: true }).click();
     await panel.getByRole('button', { name: 'Retry all' }).click();

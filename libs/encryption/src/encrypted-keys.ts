@@ -142,9 +142,8 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
   }
 
   /**
-   * The same for what is stored and needs the values of a key later. Of it and a change of the list at the same time, the one that begins
-   * second sees the other one.
-   * @param tx the transaction that stores it
+   * The same, and no change of the list until the transaction ends. For something that is stored and needs the values of a key later: where
+   * both are changed at the same time, whichever transaction is second sees the change of the first.
    */
   async lockUnsearchableKeys(tx: Queryable, projectId: number): Promise<ReadonlySet<string> | null> {
     const [row] = await tx.query<LockedLists>(LOCK_LIST, [projectId]);

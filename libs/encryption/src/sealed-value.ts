@@ -11,7 +11,7 @@ const TAGGED = { authTagLength: TAG_BYTES };
 
 /** The beginning of every sealed value. Text that has it nowhere has no sealed value. */
 export const SEALED_PREFIX = '$enc1:';
-/** The same of the JSON text. */
+/** The beginning of the JSON text of a sealed value. */
 export const SEALED_START = `"${SEALED_PREFIX}`;
 
 /** The id of the data key that the JSON text of a value names. Texts of users may look the same. */

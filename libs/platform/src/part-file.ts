@@ -36,7 +36,7 @@ export async function findOutputPath(path: string): Promise<string> {
 /**
  * Gives a whole file its name; an existing file is replaced. Resolves when the name is on the disk, too.
  * @param path of `findOutputPath`
- * @throws StartupError where another process has put anything else than a file there meanwhile
+ * @throws StartupError where another process has put something other than a regular file there meanwhile
  */
 export async function publishPart(part: string, path: string): Promise<void> {
   const target = await findStats(path, lstat);

@@ -12,7 +12,7 @@ interface Seen {
 
 /**
  * Keeps this process from walks of other processes. The cursor shows that someone takes steps: only they move it forward. The first time a
- * process sees a project, it takes it: who had it before stops, or has been killed.
+ * process sees a project, it takes it: the process that had it before stops, or was killed.
  */
 export class WalkedElsewhere {
   private readonly seen = new Map<number, Seen>();
@@ -24,12 +24,12 @@ export class WalkedElsewhere {
     return due.filter((project) => this.isFree(project, nowMs));
   }
 
-  /** This process has lost its walk by an error, and not to another one. */
+  /** The walk of this process has ended with an error, so that this process may take the project again. */
   forget(projectId: number): void {
     this.seen.delete(projectId);
   }
 
-  /** This process has lost all its walks by an error. */
+  /** The same for all walks of this process. */
   forgetAll(): void {
     this.seen.clear();
   }

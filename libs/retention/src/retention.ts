@@ -108,8 +108,8 @@ export class Retention implements BeforeApplicationShutdown {
     const failed = started.filter(({ failures }) => failures.hasError);
     for (const { project, failures } of failed) {
       this.telemetry.metrics?.retentionFailures.inc();
-      const of = `retention of project ${String(project.projectId)} failed; it is tried again`;
-      this.log.warn(`${of}: ${failures.toString()}${failures.idsText()}`);
+      const failure = `retention of project ${String(project.projectId)} failed; it is tried again`;
+      this.log.warn(`${failure}: ${failures.toString()}${failures.idsText()}`);
     }
     const [first] = failed;
     if (first === undefined) return undefined;

@@ -64,10 +64,10 @@ export class Tracing {
    * @param parent default: the write or job that the code runs for
    */
   startStatement(name: () => string, attributes: () => Attributes, parent?: TraceSpan | null): TraceSpan | null {
-    const of = parent ?? this.current.getStore();
-    if (of?.isRecording !== true) return null;
+    const traced = parent ?? this.current.getStore();
+    if (traced?.isRecording !== true) return null;
     const options = { kind: this.api.SpanKind.CLIENT, attributes: attributes() };
-    const context = this.api.trace.setSpan(this.api.ROOT_CONTEXT, of['span']);
+    const context = this.api.trace.setSpan(this.api.ROOT_CONTEXT, traced['span']);
     return new TraceSpan(this.api, this.tracer.startSpan(name(), options, context));
   }
 

@@ -161,9 +161,9 @@ export class WebhookService {
 
   /** Sends the oldest failed deliveries again, as many as may wait. @throws Problem not-found; conflict where none may */
   async retryAll(projectId: number, id: string, actor: Actor): Promise<RetriedDeliveriesDto> {
-    await this.get(projectId, id);
     return this.database.transaction(async (tx) => {
       await this.store.lockAll(tx, projectId);
+      await this.get(projectId, id, tx);
       const room = Math.max(0, QUEUED_MAX - (await this.deliveries.countQueued(tx, projectId, id)));
       const retried = await this.deliveries.retrySome(tx, projectId, id, room);
       const hasMore = await this.deliveries.hasFailed(tx, projectId, id);

@@ -2,7 +2,7 @@
 import { StowageClient, type components, type operations } from '../../../../clients/typescript/src/index.js';
 import { parseJson, toJson } from './json.js';
 
-// eslint-disable-next-line no-restricted-imports -- the same
+// eslint-disable-next-line no-restricted-imports -- a package of its own, whose source is bundled
 export * from '../../../../clients/typescript/src/index.js';
 
 /** The JSON of requests and responses. */
