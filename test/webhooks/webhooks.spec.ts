@@ -403,6 +403,8 @@ describe('the routes of webhooks', () => {
 
   it.each([
     [{ url: 'ftp://a.example' }, '/url'],
+    [{ url: 'https://a.example:0/' }, '/url'],
+    [{ url: 'https://a.example/a b' }, '/url'],
     [{ url: 'https://user:secret@a.example/' }, '/url'],
     [{ events: [] }, '/events'],
     [{ events: ['batch.stored', 'batch.stored'] }, '/events'],

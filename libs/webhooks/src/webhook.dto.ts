@@ -6,7 +6,7 @@ import { ApiProperty } from '@nestjs/swagger';
 import { IsOptional, ValidateIf, ValidateNested } from 'class-validator';
 
 const URL_MAX = 2_000;
-const URL_RULE = `must be an http:// or https:// URL of at most ${String(URL_MAX)} characters, without a user name and a fragment`;
+const URL_RULE = `must be an http:// or https:// URL of at most ${String(URL_MAX)} characters, without a user name, a fragment, white space or port 0`;
 const EVENTS_RULE = `must be a list of one or more of ${EVENTS.join(', ')}, each once`;
 const COMPARISONS = ['$gt', '$gte', '$lt', '$lte'] as const;
 export type Comparison = (typeof COMPARISONS)[number];
@@ -253,8 +253,9 @@ export function bucketMinutes(value: unknown): number | null {
 
 function isUrl(value: unknown): boolean {
   if (typeof value !== 'string' || value.length > URL_MAX || !URL.canParse(value)) return false;
-  const { protocol, username, password, hash } = new URL(value);
-  return /^https?:$/.test(protocol) && username + password + hash === '';
+  const { protocol, username, password, hash, port } = new URL(value);
+  // The parser removes white space, which is a mistake of the caller, and nothing can listen on port 0.
+  return /^https?:$/.test(protocol) && username + password + hash === '' && port !== '0' && !/\s/.test(value);
 }
 
 function isEvents(value: unknown): boolean {
