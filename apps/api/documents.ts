@@ -63,7 +63,8 @@ const REDOC_PAGE = `<!doctype html>
 `;
 
 /**
- * Serves the documents at the root of the server: the OpenAPI document, Swagger UI, ReDoc, the guides and the browser page. All files are served from here, so that the reference works without internet access.
+ * Serves the documents at the root of the server: the OpenAPI document, Swagger UI, ReDoc, the guides and the browser page. All files are
+ * served from here, so that the reference works without internet access.
  */
 export function serveDocuments(app: NestFastifyApplication): void {
   const fastify = app.getHttpAdapter().getInstance();

@@ -7,8 +7,8 @@ export const PROJECT = 7;
 const textOf = (list: readonly Pair[]): string => JSON.stringify(list.map(([key, value]) => ({ key, value })));
 
 /**
- * Replaces all objects, by objects in segments whose ranges overlap. In the first half of the segments some objects are pending, some were changed after
- * they were indexed, and some were deleted. The index of the others is complete.
+ * Replaces all objects, by objects in segments whose ranges overlap. In the first half of the segments some objects are pending, some were
+ * changed after they were indexed, and some were deleted. The index of the others is complete.
  * @param before the data of changed objects when they were indexed
  */
 export async function storeMixed(

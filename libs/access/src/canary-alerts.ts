@@ -48,8 +48,8 @@ interface Window {
 
 /**
  * Raises an alert when a canary key is used: a line in the log, an entry in the audit log of its project, an event for the webhooks
- * of the project, and a message to the webhook of the operator. The first use is reported at once, and all further ones of a minute together. It works after the response, so that
- * the sender learns nothing, neither from the response nor from its time.
+ * of the project, and a message to the webhook of the operator. The first use is reported at once, and all further ones of a minute
+ * together. It works after the response, so that the sender learns nothing, neither from the response nor from its time.
  */
 @Injectable()
 export class CanaryAlerts implements OnApplicationShutdown {

@@ -1,6 +1,6 @@
 import { IdField, IntegerField, pageOf } from '#http';
+import { PROJECT_ID_MAX } from '#platform';
 import { ApiProperty } from '@nestjs/swagger';
-import { PROJECT_ID_MAX } from './project.entity.js';
 
 export class CreateDeviceDto {
   @IdField({ description: 'The id of the device, unique in the installation.', example: 'thermometer-7' })

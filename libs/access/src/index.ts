@@ -16,6 +16,7 @@ export { KeyVerifier } from './key-verifier.js';
 export { KeyService } from './key.service.js';
 export { KeyStore } from './key.store.js';
 export { KeySecret } from './key-secret.js';
+export { PATCH_TYPES } from './patch-types.js';
 export { PRECONDITION_RULES } from './precondition-rules.js';
 export { CreateProjectDto, UpdateProjectDto } from './project.dto.js';
 export { ProjectService } from './project.service.js';

@@ -1,2 +1,2 @@
-/** The media types of a merge patch (RFC 7396) to a project, a key or a device. */
+/** The media types of a merge patch (RFC 7396) to a project, a key, a device or a webhook. */
 export const PATCH_TYPES = ['application/merge-patch+json', 'application/json'];

@@ -1,8 +1,5 @@
 import { Column, Entity, Index, PrimaryColumn, Unique } from 'typeorm';
 
-/** The largest value of PostgreSQL's integer. */
-export const PROJECT_ID_MAX = 2 ** 31 - 1;
-
 /** A tenant. Properties are named like the columns. */
 @Entity('projects')
 @Unique('projects_name_key', ['name'])

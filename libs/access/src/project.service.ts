@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { AuditLog, type Actor } from '#audit';
 import { EncryptedKeys } from '#encryption';
-import { Config } from '#platform';
+import { Config, PROJECT_ID_MAX } from '#platform';
 import { checkPreconditions, etagOfJson, Problem, type PageRequest, type Preconditions, type Principal } from '#http';
 import { QuotaStore, toNumber } from '#usage';
 import {
@@ -21,7 +21,7 @@ import { Repository } from 'typeorm';
 import { PRECONDITION_RULES } from './precondition-rules.js';
 import type { CreateProjectDto, ProjectDto, UpdateProjectDto } from './project.dto.js';
 import { ProjectEncryption } from './project-encryption.js';
-import { PROJECT_ID_MAX, ProjectEntity } from './project.entity.js';
+import { ProjectEntity } from './project.entity.js';
 
 /** The name with which the first start creates its project. */
 const DEFAULT_NAME = 'default';

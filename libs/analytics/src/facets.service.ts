@@ -14,8 +14,8 @@ export interface Facet {
   isExact: boolean;
 }
 
-/** The newest objects that are read where the index does not count: about 50 ms. */
-const OBJECTS_READ = 10_000;
+/** The newest objects that are read where the index cannot answer: about 50 ms. */
+export const OBJECTS_READ = 10_000;
 
 /** Counts objects by the values of a key. */
 @Injectable()

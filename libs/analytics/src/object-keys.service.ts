@@ -1,6 +1,7 @@
 import type { Queryable } from '#database';
 import { IndexKeys, TermKind, type IndexedKey } from '#inverted-index';
 import { Injectable } from '@nestjs/common';
+import { OBJECTS_READ } from './facets.service.js';
 import { ObjectKeysStore, type KeyUse } from './object-keys.store.js';
 
 /** The keys of a project, most frequent first. */
@@ -14,9 +15,6 @@ export interface KeyList {
 
 /** The most keys of a response. */
 export const KEYS_MAX = 1_000;
-
-/** The newest objects that are read while the index is not usable: about 50 ms. */
-const OBJECTS_READ = 10_000;
 
 /** The JSON types of kinds that have one. */
 const TYPES: Partial<Record<TermKind, string>> = {

@@ -1,11 +1,9 @@
 import { isSeq } from '#database';
 import { ChoiceField, IdField, IntegerParameter, pageOf, PageQuery, ROLES, RuleField, TimeParameter } from '#http';
+import { PROJECT_ID_MAX } from '#platform';
 import { ApiProperty } from '@nestjs/swagger';
 import { ValidateIf } from 'class-validator';
 import { AUDIT_ACTIONS, TARGET_TYPES } from './audit-entry.js';
-
-/** The largest value of PostgreSQL's integer. */
-const PROJECT_ID_MAX = 2 ** 31 - 1;
 
 export class AuditQuery extends PageQuery {
   @IntegerParameter({

@@ -16,6 +16,6 @@ export {
   type ValueTest,
 } from './filter.js';
 export { valuePaths } from './json-path.js';
-export { keyPaths, type KeyPath } from './key-paths.js';
+export { KEY_LENGTH_MAX, keyPaths, type KeyPath } from './key-paths.js';
 export { FilterError, type FilterParameters } from './filter-parameters.js';
 export { parseFilter } from './parse-filter.js';

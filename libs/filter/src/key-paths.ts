@@ -7,7 +7,8 @@ export interface KeyPath {
   members: readonly string[];
 }
 
-const KEY_LENGTH_MAX = 255;
+/** Of a key of an object, in characters. */
+export const KEY_LENGTH_MAX = 255;
 
 /**
  * The paths that a filter's key stands for. `owner.city` is the key `owner.city`, and the member `city` inside the key

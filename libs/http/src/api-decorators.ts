@@ -153,8 +153,10 @@ export function ApiProblems(...slugs: ProblemSlug[]): MethodDecorator {
   );
 }
 
-/** Documents that a handler evaluates If-Match and If-None-Match with `checkPreconditions`. */
-/** @param isExempt whether REQUIRE_IF_MATCH does not apply to the resource */
+/**
+ * Documents that a handler evaluates If-Match and If-None-Match with `checkPreconditions`.
+ * @param isExempt whether REQUIRE_IF_MATCH does not apply to the resource
+ */
 export function ApiPreconditions({ isExempt = false } = {}): MethodDecorator {
   const description = 'Makes the request conditional on the ETag of the resource, or on `*` for any (RFC 9110, 13.1).';
   return applyDecorators(

@@ -77,8 +77,8 @@ export function listPreconditionProblem(request: FastifyRequest): Problem | unde
 }
 
 /**
- * Decides whether the response is compressed. Adds an ETag and a Cache-Control to every successful read, and responds 304 where If-None-Match names the ETag. A cache may
- * keep a response but has to revalidate it each time, so that a read after a write is fresh.
+ * Decides whether the response is compressed. Adds an ETag and a Cache-Control to every successful read, and responds 304 where
+ * If-None-Match names the ETag. A cache may keep a response but has to revalidate it each time, so that a read after a write is fresh.
  */
 export function respondToConditionalGet(
   request: FastifyRequest,

@@ -20,7 +20,10 @@ export const ADD_PENDING = {
   text: 'INSERT INTO index_pending (project_id, seq) VALUES ($1, $2)',
 };
 
-/** CTEs that mark changed objects as pending and their entries as outdated. @param changed rows with `project_id` and `seq`, as a table or a subquery */
+/**
+ * CTEs that mark changed objects as pending and their entries as outdated.
+ * @param changed rows with `project_id` and `seq`, as a table or a subquery
+ */
 export function changedObjectsSql(changed: string): string {
   return `
     now_pending AS (

@@ -11,7 +11,10 @@ export function valueColumnOf({ from }: SortedRequest): 'last_number' | 'last_te
 const SORTED_BYTES_MAX = 8 * 1024 ** 2;
 const SORTED_BYTES_OF_SEGMENT = `${String(SORTED_BYTES_MAX)} / (SELECT greatest(count(number), 1) FROM matching)`;
 
-/** The blocks of a segment `s` in the order of the request `r`, the first ones with their bodies. A block with a value is the first one whose last value is not lower. */
+/**
+ * The blocks of a segment `s` in the order of the request `r`, the first ones with their bodies. A block with a value is the first one
+ * whose last value is not lower.
+ */
 export function sortedBlocksSql(request: SortedRequest): string {
   const { isAscending, from, limit } = request;
   const column = valueColumnOf(request);

@@ -20,7 +20,11 @@ export class DeletedObjectsDto {
   deleted: number;
 }
 
-/** The filter of the objects to delete. @param encrypted the encrypted keys of the project @throws Problem invalid-query, also where it would match every object */
+/**
+ * The filter of the objects to delete.
+ * @param encrypted the encrypted keys of the project
+ * @throws Problem invalid-query, also where it would match every object
+ */
 export function deletionFilterOf(
   { max_affected: _, ...filters }: DeleteObjectsQuery,
   encrypted: EncryptedKeyList,

@@ -1,3 +1,4 @@
+import { KEY_LENGTH_MAX } from '#filter';
 import { ChoiceField, type InputPlace, PageQuery, rejectInput, TextField } from '#http';
 import { EventLoopYield } from '#platform';
 import { dataView } from '#store';
@@ -9,7 +10,6 @@ export const OBJECT_MEMBERS: readonly string[] = ['object_id', 'batch_id', 'subj
 export const NESTED_MEMBERS = OBJECT_MEMBERS.filter((name) => name !== 'batch_id');
 
 const FIELDS_MAX = 100;
-const KEY_LENGTH_MAX = 255;
 
 /** Which members of objects a response has, and in which form. */
 export class ObjectViewQuery {

@@ -173,7 +173,10 @@ export class Config {
     inflatedLimitBytes: number;
     /** UNDELETE_HOURS: how long deleted batches and objects can be restored, 0 (not at all) to 8,760; default 24. */
     undeleteHours: number;
-    /** UNDELETE_BYTES_MAX: the space of one project's deleted objects in bytes, beyond which deletes cannot be restored, 1 to 10^15 - 1; default 10 GiB. */
+    /**
+     * UNDELETE_BYTES_MAX: the space of one project's deleted objects in bytes, beyond which deletes cannot be restored, 1 to 10^15 - 1;
+     * default 10 GiB.
+     */
     undeleteBytesMax: number;
     /**
      * MEMORY_BUDGET_BYTES: the bytes of bodies and responses that a server or worker holds at a time, half of them for one project;

@@ -1,3 +1,5 @@
+/** The largest id of a project: the largest value of PostgreSQL's integer. */
+export const PROJECT_ID_MAX = 2 ** 31 - 1;
 /** The pattern of a subject, for JSON schemas. */
 export const SUBJECT_PATTERN = '^[^\\p{Cc}]*$';
 /** The pattern of an id, for JSON schemas. URL parsers remove the path segments `.` and `..`, also percent-encoded. */

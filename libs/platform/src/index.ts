@@ -9,7 +9,7 @@ export { DURATION_PATTERN, DURATION_RULE, durationSeconds, parseDurationSeconds 
 export { endsWithin } from './ends-within.js';
 export { describeError, internalErrorText, safeError } from './error-text.js';
 export { EventLoopYield, nextTurn } from './event-loop.js';
-export { ID_PATTERN, ID_RULE, isId, isSubject, SUBJECT_PATTERN } from './id.js';
+export { ID_PATTERN, ID_RULE, isId, isSubject, PROJECT_ID_MAX, SUBJECT_PATTERN } from './id.js';
 export { isGeneratedKeyFormat, KEY_ALPHABET, KEY_RANDOM_LENGTH, mayBeKey, withChecksum } from './key-format.js';
 export { createLog, nestLog } from './logging.js';
 export { findOutputPath, partPathOf, publishPart, removeOldParts, syncFolder } from './part-file.js';

@@ -35,7 +35,10 @@ export const RECORD_ONE = {
     VALUES ($1, ${POSITION}, 'created', $2, $3, $4, $4, NULL, 1, statement_timestamp())`,
 };
 
-/** The same for objects that earlier statements of the transaction have added: $1 the project, $2 the batch. @param count of the objects; without any nothing is recorded */
+/**
+ * The same for objects that earlier statements of the transaction have added: $1 the project, $2 the batch.
+ * @param count of the objects; without any nothing is recorded
+ */
 export function recordCreatedRangeSql({ first, last, count }: { first: string; last: string; count: string }): string {
   return `
     INSERT INTO pending_changes (${COLUMNS})

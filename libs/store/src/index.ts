@@ -1,6 +1,6 @@
 /**
- * store: what batches and objects share: both entities, their column lists, inserting objects, invalidating rollups,
- * bounded reads, pairs.
+ * store: what batches and objects share: both entities, their column lists, inserting objects, recording changes,
+ * invalidating rollups, bounded reads, pairs.
  * Imports json, filter, platform, database, http, usage, access, jobs, inverted-index.
  */
 export { boundedSlice, readWithMemory, rowsWithData, type WithoutData, boundedRowsSql } from './bounded-rows.js';

@@ -7,7 +7,8 @@ const STORE_EVERY_MS = 5_000;
 
 /**
  * Counts the requests of each project, in memory, and stores the counts every five seconds and when the server stops. A crash
- * loses the counts since then, and counts whose acknowledgement was lost with the connection are stored twice. No request waits for it or fails because of it. Memory is bounded by the number of projects.
+ * loses the counts since then, and counts whose acknowledgement was lost with the connection are stored twice. No request waits for it or
+ * fails because of it. Memory is bounded by the number of projects.
  */
 @Injectable()
 export class RequestCounter implements OnApplicationShutdown {

@@ -20,7 +20,7 @@ const STATEMENTS = { total: 4, perProject: 1 };
 
 /**
  * The projects with deliveries that are due. An event that happened while its webhook was being disabled is not: it is sent when the webhook
- * is enabled again. The only statement of more than one project; it reads no data.
+ * is enabled again. Unlike the other statements here it is of all projects.
  */
 const LIST_DUE = {
   name: 'webhooks.list-due',

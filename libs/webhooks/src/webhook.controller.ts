@@ -1,3 +1,4 @@
+import { PATCH_TYPES } from '#access';
 import { type Actor, CurrentActor } from '#audit';
 import type { Queryable } from '#database';
 import {
@@ -37,8 +38,6 @@ import {
 } from './webhook.dto.js';
 import { WebhookService } from './webhook.service.js';
 import { WebhookStore } from './webhook.store.js';
-
-const PATCH_TYPES = ['application/merge-patch+json', 'application/json'];
 
 @ApiTags('webhooks')
 @Controller(`${API}/webhooks`)

@@ -11,7 +11,7 @@ const EVENTS_RULE = `must be a list of one or more of ${EVENTS.join(', ')}, each
 const COMPARISONS = ['$gt', '$gte', '$lt', '$lte'] as const;
 export type Comparison = (typeof COMPARISONS)[number];
 const COMPARE_RULE = `must be an object with one of ${COMPARISONS.join(', ')} and a finite number, such as {"$gt": 30}`;
-/** A bucket is looked at twice, so that a day is the largest that is computed every minute. */
+/** A bucket is looked at twice, so that a day is the largest that is computed every 30 seconds. */
 const BUCKET_MINUTES_MAX = 24 * 60;
 const THRESHOLD_BUCKET_RULE = 'must be minutes or hours that divide a day, such as 15m or 1h, or 1d';
 
