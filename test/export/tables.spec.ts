@@ -209,6 +209,14 @@ describe('an export as Parquet', () => {
     expect([types.length, rows]).toEqual([4, []]);
   });
 
+  it('is rejected without any column, and has the rows of objects without keys with one', async () => {
+    const project = await projectWith('[]', '{}');
+    const path = '/objects/export?format=parquet&fields=data';
+    const rejected = await api.call('GET', path, { key: project.keys.analyst });
+    expect(placesOf(expectProblem(rejected, 'invalid-query'))).toEqual(['fields']);
+    expect((await readParquet(project, '&fields=data,object_id')).rows).toEqual([['o0'], ['o1']]);
+  });
+
   it('is not compressed again', async () => {
     const { keys } = await projectWith('{}');
     const { headers } = await readExport(api, keys.analyst, '?format=parquet', { 'Accept-Encoding': 'gzip' });

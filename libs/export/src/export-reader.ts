@@ -53,7 +53,7 @@ export class ExportReader {
   /**
    * Starts an export, and reads its beginning, so that an error becomes a problem.
    * @param signal ends the work when the client leaves before the response
-   * @throws Problem unavailable when all slots are in use, or the database takes too long; invalid-query for a table with too many columns
+   * @throws Problem unavailable when all slots are in use, or the database takes too long; invalid-query for a table with too many columns, or none
    */
   async open(projectId: number, filter: Filter, layout: ExportLayout, signal: AbortSignal): Promise<ExportSource> {
     const release = await this.slots.acquire(projectId);
@@ -148,6 +148,7 @@ interface ReadObjects {
 /**
  * The columns of a table must be known before its first row, so its objects are read twice, in one snapshot. They are read once where
  * the view names all columns and the format has no types, or has no data.
+ * @throws Problem invalid-query for a table that its format cannot have
  */
 async function openEncoder(objects: ReadObjects, layout: ExportLayout): Promise<ExportEncoder> {
   const { format, isSafe, view } = layout;
@@ -161,6 +162,10 @@ async function openEncoder(objects: ReadObjects, layout: ExportLayout): Promise<
   if (isRead) await readColumns(objects, columns, format);
   const table = tableOf(columns, view.fields);
   if (format === 'csv') return new CsvEncoder(table, isSafe);
+  if (table.columns.length === 0) {
+    const detail = 'parquet needs at least one column, and no object has a key; add a member such as object_id';
+    throw new ValidationErrors({ parameter: 'fields', detail }).problem('invalid-query');
+  }
   // Imported only now: the start of a server does not wait for modules that few exports need.
   const { ParquetEncoder } = await import('./parquet-encoder.js');
   return new ParquetEncoder(table);
