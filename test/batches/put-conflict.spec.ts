@@ -123,6 +123,36 @@ describe.each(KINDS)('PUT with on_conflict=skip, as %s', (kind) => {
     ).toBe(200);
   });
 
+  it('computes no digest of the stored objects, which may be many more than it adds', async () => {
+    const id = `not compared ${kind}`;
+    await put(kind, id, [shoe(`${id} 1`), shoe(`${id} 2`)]);
+    for (const objects of [[shoe(`${id} 1`, 'other')], [shoe(`${id} 1`), shoe(`${id} 2`)]]) {
+      const reply = await put(kind, id, objects, skip);
+      expect(reply.json()).toMatchObject({ stored: 0, skipped: objects.length });
+      expect(await api.db.sql('SELECT digest FROM batches WHERE batch_id = $1', [id])).toEqual([{ digest: null }]);
+    }
+  });
+
+  it('makes the averages of the hours of the new objects be computed again, and of no others', async () => {
+    const id = `averaged ${kind}`;
+    const reading = (hour: string): object => ({
+      object_id: `${id} ${hour}`,
+      subject: id,
+      observed_at: `2024-01-01T${hour}:00:00Z`,
+      data: { temperature: 20 },
+    });
+    const hours = async (): Promise<object[]> =>
+      api.db.sql('SELECT DISTINCT hour FROM rollup_marks WHERE project_id = $1 AND subject = $2 ORDER BY hour', [
+        project.projectId,
+        id,
+      ]);
+    await put(kind, id, [reading('01')]);
+    expect(await hours()).toEqual([{ hour: '2024-01-01T01:00:00Z' }]);
+    await api.db.sql('DELETE FROM rollup_marks WHERE subject = $1', [id]);
+    await put(kind, id, [reading('01'), reading('02'), reading('03')], skip);
+    expect(await hours()).toEqual([{ hour: '2024-01-01T02:00:00Z' }, { hour: '2024-01-01T03:00:00Z' }]);
+  });
+
   it.each([2, 300])('skips objects of other batches, and stores the other %d objects', async (count) => {
     const id = `beside ${kind} ${String(count)}`;
     const own = Array.from({ length: count }, (_, i) => `${id} ${String(i)}`);
@@ -133,6 +163,19 @@ describe.each(KINDS)('PUT with on_conflict=skip, as %s', (kind) => {
     }
     expect(await idsIn(id)).toEqual(own);
     expect(await objectsIn('elsewhere')).toEqual(['e1', 'e2', 'e3'].map((one) => shoe(one)));
+  });
+});
+
+describe.each(KINDS)('PUT of a batch that has another number of objects, as %s', (kind) => {
+  it('is rejected without reading its objects', async () => {
+    const id = `longer ${kind}`;
+    await put(kind, id, [shoe(`${id} 1`)]);
+    // More than are stored in one statement.
+    const objects = Array.from({ length: 201 }, (_, i) => shoe(`${id} ${String(i)}`));
+    await api.db.transaction(async (tx) => {
+      await tx.query('LOCK TABLE objects IN ACCESS EXCLUSIVE MODE');
+      expectProblem(await put(kind, id, objects), 'conflict');
+    });
   });
 });
 

@@ -3,6 +3,7 @@ import type { BatchRow } from '#store';
 import type { UsageChange } from '#usage';
 import type { BatchWrite, RejectedObjects } from './batch-input.js';
 import { batchDto, batchEtag } from './batch-wire.js';
+import type { SeqRange } from './batch-write.store.js';
 
 /** The result of a write, before its transaction is committed. */
 export interface BatchResult {
@@ -15,6 +16,8 @@ export interface BatchResult {
   rejected: RejectedObjects;
   /** What the write adds to the usage of the project. */
   change: UsageChange;
+  /** The sequence numbers of the objects that the write adds. */
+  addedSeqs: SeqRange;
   /** Whether the batch may have objects that the request did not contain. */
   hasOtherObjects: boolean;
   /** Number of objects that a replaced batch had. */

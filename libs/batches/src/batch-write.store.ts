@@ -112,10 +112,12 @@ const DELETE_BATCH = {
   text: `DELETE FROM batches WHERE project_id = $1 AND batch_id = $2 RETURNING replaced_seq`,
 };
 
-/** COPY does not return the rows that it adds, so the objects of the batch are read again. */
+/** COPY does not return the rows that it adds, so they are read again; others of the batch are not, which may be many. */
 const INVALIDATE_ROLLUPS = {
   name: 'batch.invalidate-rollups',
-  text: invalidateRollupsSql(`(SELECT ${ROLLUP_COLUMNS} FROM objects WHERE project_id = $1 AND batch_id = $2)`),
+  text: invalidateRollupsSql(
+    `(SELECT ${ROLLUP_COLUMNS} FROM objects WHERE project_id = $1 AND batch_id = $2 AND seq BETWEEN $3 AND $4)`,
+  ),
 };
 
 const STORE_DIGEST = {
@@ -156,6 +158,7 @@ export const STAGED_OBJECTS = `SELECT ${STAGED_COLUMNS} FROM staged`;
 export const STORED_OBJECTS = `
   SELECT seq, object_id, subject, nullif(observed_at, ${timeOfSeqSql('seq')}) AS observed_at, data
   FROM objects WHERE project_id = $1 AND batch_id = $2`;
+const COUNT_STAGED = 'SELECT count(*) AS objects FROM staged';
 const DIGEST_STAGED = digestSql(STAGED_OBJECTS);
 const DIGEST_STORED = digestSql(STORED_OBJECTS);
 
@@ -267,17 +270,22 @@ export class BatchWriteStore {
   async finish(
     tx: Queryable,
     target: BatchTarget,
-    { added, seqs, revision, digest }: { added: number; seqs: SeqRange; revision: bigint; digest: Buffer | null },
+    {
+      added,
+      addedSeqs,
+      revision,
+      digest,
+    }: { added: number; addedSeqs: SeqRange; revision: bigint; digest: Buffer | null },
   ): Promise<BatchRow> {
-    const values = [...target, added, revision.toString(), digest, ...(seqs ?? [null, null])];
+    const values = [...target, added, revision.toString(), digest, ...(addedSeqs ?? [null, null])];
     const [row] = await tx.query<BatchRow>(FINISH, values);
     if (row === undefined) throw new Error('a locked batch does not exist');
     return row;
   }
 
-  /** Invalidates the rollups of the hours of the batch's objects. */
-  async invalidateRollups(tx: Queryable, target: BatchTarget): Promise<void> {
-    await tx.query(INVALIDATE_ROLLUPS, target);
+  /** Invalidates the rollups of the hours of objects that were added to the batch. */
+  async invalidateRollups(tx: Queryable, target: BatchTarget, addedSeqs: NonNullable<SeqRange>): Promise<void> {
+    await tx.query(INVALIDATE_ROLLUPS, [...target, ...addedSeqs]);
   }
 
   /** Deletes the objects of a locked batch, which others replace. @returns what was deleted */
@@ -309,6 +317,11 @@ export class BatchWriteStore {
 
   copyStaged(tx: Transaction): CopyIn {
     return tx.copyIn(COPY_STAGED);
+  }
+
+  async countStaged(tx: Queryable): Promise<number> {
+    const [row] = await tx.query<{ objects: string }>(COUNT_STAGED);
+    return Number(row?.objects);
   }
 
   async digestStaged(tx: Queryable): Promise<Buffer> {

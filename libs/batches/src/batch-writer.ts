@@ -132,8 +132,17 @@ export class BatchWriter {
     }
     const text = seq.toString();
     const batch = { seq: text, revision: text, batch_id: batchId, object_count: String(count) };
-    // The statement has added them to the usage.
-    return { kind: 'created', batch, stored: count, skipped: 0, rejected, change: NO_CHANGE, hasOtherObjects: false };
+    // The statement has added them to the usage, and invalidated the rollups.
+    return {
+      kind: 'created',
+      batch,
+      stored: count,
+      skipped: 0,
+      rejected,
+      change: NO_CHANGE,
+      addedSeqs: null,
+      hasOtherObjects: false,
+    };
   }
 
   /** Null where the batch is not valid. An input in memory is read again when the transaction lost a race or its connection. */
@@ -170,8 +179,10 @@ export class BatchWriter {
         tx.setRollbackOnly();
         return result;
       }
-      const { stored, rejected } = result;
-      if (reader.hasSubjects && result.kind !== 'unchanged') await this.store.invalidateRollups(tx, targetOf(write));
+      const { stored, rejected, addedSeqs } = result;
+      if (reader.hasSubjects && addedSeqs !== null) {
+        await this.store.invalidateRollups(tx, targetOf(write), addedSeqs);
+      }
       if (write.isPartial && stored === 0 && rejected.objects > 0) {
         const detail = 'None of the objects can be stored; see errors.';
         throw new Problem('invalid-body', { detail, errors: rejected.listed, errorCount: rejected.count });
@@ -233,10 +244,10 @@ export class BatchWriter {
       if (copy.hasConflict) return { kind: 'retry' };
     }
     const { objects } = copy.copied;
-    const seqs = copy instanceof ObjectsCopyIn ? copy.seqs : null;
+    const addedSeqs = copy instanceof ObjectsCopyIn ? copy.seqs : null;
     const batch = await this.store.finish(tx, targetOf(write), {
       added: objects,
-      seqs,
+      addedSeqs,
       digest: null,
       revision: this.sequence.next(),
     });
@@ -248,6 +259,7 @@ export class BatchWriter {
       skipped: 0,
       rejected,
       change: copy.copied,
+      addedSeqs,
       hasOtherObjects: false,
     };
   }

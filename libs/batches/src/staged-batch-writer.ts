@@ -9,8 +9,10 @@ import { targetOf, type BatchWrite, type RejectedObjects } from './batch-input.j
 import type { BatchResult } from './batch-response.js';
 import {
   BatchWriteStore,
+  type BatchTarget,
   type Conflict,
   type ConflictScope,
+  type LockedBatch,
   type SeqRange,
   type StagedCounts,
 } from './batch-write.store.js';
@@ -90,16 +92,17 @@ export class StagedBatchWriter {
   /** Stores a staged batch that is new. */
   private async insertStaged(tx: Queryable, write: BatchWrite, rejected: RejectedObjects): Promise<BatchResult> {
     const scope = write.ifExists === 'skip' ? 'none' : 'any';
-    const { added, addedSeqs: seqs, staged } = await this.addStaged(tx, write, scope, rejected);
-    const batch = await this.finish(tx, write, { added: added.objects, seqs, digest: null });
-    return { kind: 'created', batch, ...countsOf(added, staged), rejected, change: added, hasOtherObjects: false };
+    const { added, addedSeqs, staged } = await this.addStaged(tx, write, scope, rejected);
+    const batch = await this.finish(tx, write, { added: added.objects, addedSeqs, digest: null });
+    const counts = countsOf(added, staged);
+    return { kind: 'created', batch, ...counts, rejected, change: added, addedSeqs, hasOtherObjects: false };
   }
 
   /** Stores a staged batch that exists. */
   private async merge(
     tx: Queryable,
     write: BatchWrite,
-    existing: BatchRow & { digest: Buffer | null },
+    existing: LockedBatch,
     rejected: RejectedObjects,
   ): Promise<BatchResult> {
     const { ifExists, batchId, input, isPartial } = write;
@@ -109,49 +112,72 @@ export class StagedBatchWriter {
       const error = { pointer: '/batch_id', detail: `"${batchId}" exists already` };
       throw conflictProblem(conflicts, input, [error]);
     }
+    if (ifExists === 'skip') return this.extend(tx, write, existing, rejected);
     // Before the comparison, so that the same part again is unchanged.
-    if (isPartial) {
-      const scope = ifExists === 'skip' ? 'none' : 'of other batches';
-      rejectConflicts(rejected, await this.removeConflicts(tx, write, scope), input);
-    }
-    const digest = await this.store.digestStaged(tx);
-    const storedDigest = existing.digest ?? (await this.store.digestStored(tx, target));
-    if (digest.equals(storedDigest) || (await this.opened.isSame(tx, target))) {
-      const count = Number(existing.object_count);
-      const counts = ifExists === 'skip' ? { stored: 0, skipped: count } : { stored: count, skipped: 0 };
-      return { kind: 'unchanged', batch: existing, ...counts, rejected, change: NO_CHANGE, hasOtherObjects: false };
-    }
-    if (ifExists === 'compare') throw differentContent(batchId);
-    if (ifExists === 'replace') {
-      const cleared = await this.store.clear(tx, target, this.sequence.next());
-      const rejectedBefore = rejected.objects;
-      const { added, addedSeqs: seqs } = await this.addStaged(tx, write, 'any', rejected);
-      const isWhole = rejected.objects === rejectedBefore;
-      const batch = await this.finish(tx, write, { added: added.objects, seqs, digest: isWhole ? digest : null });
-      const change = { objects: added.objects - cleared.objects, bytes: added.bytes - cleared.bytes };
-      const oldObjectCount = Number(existing.object_count);
+    if (isPartial) rejectConflicts(rejected, await this.removeConflicts(tx, write, 'of other batches'), input);
+    // The stored objects are not read where their number differs.
+    const hasSameCount = (await this.store.countStaged(tx)) === Number(existing.object_count);
+    const digest = hasSameCount ? await this.store.digestStaged(tx) : null;
+    if (digest !== null && (await this.isStored(tx, target, existing, digest))) {
+      const stored = Number(existing.object_count);
       return {
-        kind: 'replaced',
-        batch,
-        stored: added.objects,
+        kind: 'unchanged',
+        batch: existing,
+        stored,
         skipped: 0,
         rejected,
-        change,
+        change: NO_CHANGE,
+        addedSeqs: null,
         hasOtherObjects: false,
-        oldObjectCount,
       };
     }
-    const { added, addedSeqs: seqs, staged } = await this.addStaged(tx, write, 'none', rejected);
-    const kind = added.objects === 0 ? 'unchanged' : 'extended';
-    const batch =
-      added.objects === 0 ? existing : await this.finish(tx, write, { added: added.objects, seqs, digest: null });
-    return { kind, batch, ...countsOf(added, staged), rejected, change: added, hasOtherObjects: true };
+    if (ifExists === 'compare') throw differentContent(batchId);
+    const cleared = await this.store.clear(tx, target, this.sequence.next());
+    const rejectedBefore = rejected.objects;
+    const { added, addedSeqs } = await this.addStaged(tx, write, 'any', rejected);
+    const isWhole = rejected.objects === rejectedBefore;
+    const batch = await this.finish(tx, write, { added: added.objects, addedSeqs, digest: isWhole ? digest : null });
+    const change = { objects: added.objects - cleared.objects, bytes: added.bytes - cleared.bytes };
+    const oldObjectCount = Number(existing.object_count);
+    return {
+      kind: 'replaced',
+      batch,
+      stored: added.objects,
+      skipped: 0,
+      rejected,
+      change,
+      addedSeqs,
+      hasOtherObjects: false,
+      oldObjectCount,
+    };
+  }
+
+  /** Adds the staged objects that do not exist. Reads none of the other objects of the batch, which may be many. */
+  private async extend(
+    tx: Queryable,
+    write: BatchWrite,
+    existing: BatchRow,
+    rejected: RejectedObjects,
+  ): Promise<BatchResult> {
+    const { added, addedSeqs, staged } = await this.addStaged(tx, write, 'none', rejected);
+    const isUnchanged = added.objects === 0;
+    const kind = isUnchanged ? 'unchanged' : 'extended';
+    const batch = isUnchanged
+      ? existing
+      : await this.finish(tx, write, { added: added.objects, addedSeqs, digest: null });
+    return { kind, batch, ...countsOf(added, staged), rejected, change: added, addedSeqs, hasOtherObjects: true };
+  }
+
+  /** Whether the staged objects, of which this is the digest, are those of the batch. */
+  private async isStored(tx: Queryable, target: BatchTarget, existing: LockedBatch, digest: Buffer): Promise<boolean> {
+    const storedDigest = existing.digest ?? (await this.store.digestStored(tx, target));
+    return digest.equals(storedDigest) || this.opened.isSame(tx, target);
   }
 
   private finish(
     tx: Queryable,
     write: BatchWrite,
-    added: { added: number; seqs: SeqRange; digest: Buffer | null },
+    added: { added: number; addedSeqs: SeqRange; digest: Buffer | null },
   ): Promise<BatchRow> {
     return this.store.finish(tx, targetOf(write), { ...added, revision: this.sequence.next() });
   }
