@@ -1,10 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { expectProblem } from '../errors/expect-problem.js';
+import { encrypt } from '../encryption/encrypted-project.js';
+import { expectProblem, placesOf } from '../errors/expect-problem.js';
 import { TestApi, type Reply, type TestProject } from '../harness/api.js';
 import { waitFor } from '../jobs/jobs.js';
 import { postBatch } from '../objects/wire.js';
 import { brief, EventStream, readChanges, type ChangesBody } from './change-client.js';
 
+/** Of every server, because one of them encrypts values. */
+const DATA_KEY = { STOWAGE_DATA_KEY: Buffer.alloc(32, 7).toString('base64') };
 /** Half a minute: a reader that is not woken fails the test by its time. */
 const WAIT = 'wait=30';
 
@@ -14,7 +17,7 @@ let key: string;
 
 beforeAll(async () => {
   // A key may have 11 waiting readers.
-  api = await TestApi.start({ MAX_CONNECTIONS: '20' });
+  api = await TestApi.start({ MAX_CONNECTIONS: '20', ...DATA_KEY });
   project = await api.project();
   key = project.keys.analyst;
 });
@@ -54,7 +57,7 @@ describe('a reader that waits', () => {
     const first = await startReader(`since=${next}&${WAIT}`);
     const id = await post();
     expect(await resultsOf(first)).toEqual([`created ${id}`]);
-    const other = await api.another();
+    const other = await api.another(DATA_KEY);
     try {
       const page = (await first.reply).json<ChangesBody>();
       const second = await startReader(`since=${page.next}&${WAIT}`);
@@ -144,9 +147,37 @@ describe('Server-Sent Events', () => {
     expect(stream.hasEnded).toBe(true);
   });
 
+  it('end before a filter compares values that another server has encrypted, and the readers that wait get 400', async () => {
+    const followed = await api.project();
+    const { keys } = followed;
+    const filter = `data=${encodeURIComponent('{"email":"a@x"}')}`;
+    await postBatch(api, keys.producer, 'people', [{ object_id: 'ada', data: { email: 'a@x', role: 'author' } }]);
+    const { next } = await readChanges(api, keys.analyst, undefined, filter);
+    const query = `since=${next}&${filter}`;
+    const reader = await startReader(`${query}&${WAIT}`, keys.analyst);
+    const stream = await EventStream.open(api, keys.analyst, query);
+    expect((await stream.next())?.change).toBeUndefined();
+    const other = await api.another(DATA_KEY);
+    try {
+      // Nothing notifies the first server of the list: it reads it up to a second later.
+      await encrypt(other, followed, ['email']);
+      const headers = { 'Content-Type': 'application/merge-patch+json' };
+      const patch = { key: keys.admin, headers, body: { data: { role: 'editor' } } };
+      expect((await other.call('PATCH', '/objects/ada', patch)).status).toBe(200);
+      expect(placesOf(expectProblem(await reader.reply, 'invalid-query'))).toEqual(['data']);
+      const sent: unknown[] = [];
+      for (let event = await stream.next(); event !== undefined; event = await stream.next()) sent.push(event.change);
+      expect([sent.filter((change) => change !== undefined), stream.hasEnded]).toEqual([[], true]);
+      const read = await api.call('GET', `/objects/changes?${query}`, { key: keys.analyst });
+      expect(placesOf(expectProblem(read, 'invalid-query'))).toEqual(['data']);
+    } finally {
+      await other.stop();
+    }
+  });
+
   it('and other readers end when the server stops', async () => {
     const { next } = await readChanges(api, key);
-    const other = await api.another();
+    const other = await api.another(DATA_KEY);
     const reader = await startReader(`since=${next}&${WAIT}`, key, other);
     const stream = await EventStream.open(other, key, `since=${next}`);
     await stream.next();

@@ -1,4 +1,5 @@
 import { EncryptedKeys } from '#encryption';
+import { type EncryptedKeyList, isEverything } from '#filter';
 import { Problem } from '#http';
 import { Config, ProjectSlots } from '#platform';
 import { Injectable } from '@nestjs/common';
@@ -26,6 +27,8 @@ export interface FollowedChanges extends ChangeView {
   fingerprint: string;
   /** Readers with the same place, fingerprint, size and this share pages. */
   viewKey: string;
+  /** @throws Problem invalid-query where the filter needs the values of these keys */
+  requireSearchable: (encrypted: EncryptedKeyList) => void;
 }
 
 /** Reads the changes of projects. */
@@ -39,7 +42,7 @@ export class ChangeFeed {
 
   constructor(
     private readonly store: ChangeStore,
-    encryption: EncryptedKeys,
+    private readonly encryption: EncryptedKeys,
     { database: { sharedMax } }: Config,
   ) {
     this.objects = { store, encryption };
@@ -54,11 +57,23 @@ export class ChangeFeed {
     return new ChangePage([], { position, inside: null }, false, fingerprint);
   }
 
-  /** The changes after a place. @throws Problem changes-expired where they are no longer kept; unavailable */
+  /**
+   * The changes after a place.
+   * @throws Problem changes-expired where they are no longer kept; invalid-query where the filter needs the values of a key that was encrypted
+   * since the request arrived; unavailable
+   */
   read(followed: FollowedChanges, place: ChangePlace): Promise<ChangePage> {
     const { projectId, size, lengthMax, fingerprint, viewKey } = followed;
     const key = JSON.stringify([projectId, place, size, lengthMax, fingerprint, viewKey]);
-    return this.reads.run(key, () => this.inSlot(projectId, () => this.readPage(followed, place)));
+    return this.reads.run(key, () => this.inSlot(projectId, () => this.readSearchable(followed, place)));
+  }
+
+  /** The filter is checked when the page is read: what it compared may have been encrypted, here or by a process that knew of it sooner. */
+  private async readSearchable(followed: FollowedChanges, place: ChangePlace): Promise<ChangePage> {
+    const page = await this.readPage(followed, place);
+    if (!isEverything(followed.filter))
+      followed.requireSearchable(await this.encryption.readUnsearchableKeys(followed.projectId));
+    return page;
   }
 
   private async readPage(followed: FollowedChanges, place: ChangePlace): Promise<ChangePage> {

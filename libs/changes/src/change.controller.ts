@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import { unauthenticated } from '#access';
 import { EncryptedKeys } from '#encryption';
+import type { EncryptedKeyList, Filter } from '#filter';
 import {
   API,
   ApiProblems,
@@ -64,11 +65,21 @@ export class ChangeController {
     @Http() http: HttpContext,
   ): Promise<string | Readable> {
     const { request, reply } = http;
-    const filter = filterOf(query, this.encryption.unsearchableKeysOf(projectId));
+    const parseFilter = (encrypted: EncryptedKeyList): Filter => filterOf(query, encrypted);
+    const filter = parseFilter(this.encryption.unsearchableKeysOf(projectId));
     const viewKey = JSON.stringify([query.fields, query.data_as]);
     const fingerprint = fingerprintOf('changes', projectId, filter);
     const size = pageSizeOf(query, this.config.limits, 'query');
-    const followed = { projectId, filter, view: viewOf(query), viewKey, fingerprint, size, lengthMax: PAGE_LENGTH };
+    const followed = {
+      projectId,
+      filter,
+      requireSearchable: parseFilter,
+      view: viewOf(query),
+      viewKey,
+      fingerprint,
+      size,
+      lengthMax: PAGE_LENGTH,
+    };
     // Readers have slots of their own, and wait without one.
     request.releaseSlot();
     reply.header('Cache-Control', 'no-store');

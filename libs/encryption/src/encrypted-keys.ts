@@ -36,8 +36,13 @@ const LISTS = { name: 'encryption.lists', text: `WITH used AS (${RECORD_USE}) ${
 /** Without a data key. $1: no ids. */
 const LISTS_WITHOUT_KEY = { name: 'encryption.lists-without-key', text: listsOf('$1') };
 
+const READ_LIST = {
+  name: 'encryption.list',
+  text: `SELECT encrypted_keys, encryption_removed_keys FROM projects WHERE project_id = $1`,
+};
+
 /** The list of a project, which nobody changes until the transaction ends. */
-const LOCK_LIST = `SELECT encrypted_keys, encryption_removed_keys FROM projects WHERE project_id = $1 FOR SHARE`;
+const LOCK_LIST = `${READ_LIST.text} FOR SHARE`;
 
 interface ListRow {
   project_id: number;
@@ -46,7 +51,7 @@ interface ListRow {
   missing: string[];
 }
 
-interface LockedLists {
+interface StoredLists {
   encrypted_keys: string[] | null;
   encryption_removed_keys: string[] | null;
 }
@@ -142,12 +147,19 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
   }
 
   /**
+   * The same, as it is stored now. For something that was read before with a condition: if it contains a value that was encrypted after the
+   * condition was checked, this has the key.
+   */
+  async readUnsearchableKeys(projectId: number): Promise<ReadonlySet<string> | null> {
+    return storedKeys(await this.database.query<StoredLists>(READ_LIST, [projectId]));
+  }
+
+  /**
    * The same, and no change of the list until the transaction ends. For something that is stored and needs the values of a key later: where
    * both are changed at the same time, whichever transaction is second sees the change of the first.
    */
   async lockUnsearchableKeys(tx: Queryable, projectId: number): Promise<ReadonlySet<string> | null> {
-    const [row] = await tx.query<LockedLists>(LOCK_LIST, [projectId]);
-    return row === undefined ? null : unsearchableOf([row.encrypted_keys, row.encryption_removed_keys]);
+    return storedKeys(await tx.query<StoredLists>(LOCK_LIST, [projectId]));
   }
 
   /**
@@ -291,6 +303,10 @@ function projectOf({ lists, encryption_key_id }: ListRow, known: EncryptedProjec
     unsearchable: unsearchableOf([listed, removed]),
     dataKeyId: encryption_key_id,
   };
+}
+
+function storedKeys([row]: readonly StoredLists[]): ReadonlySet<string> | null {
+  return row === undefined ? null : unsearchableOf([row.encrypted_keys, row.encryption_removed_keys]);
 }
 
 function unsearchableOf([listed, removed]: Lists): ReadonlySet<string> {
