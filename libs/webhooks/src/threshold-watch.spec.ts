@@ -1,19 +1,195 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import type { AggregateService } from '#analytics';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { AggregateService, AggregateStore, RollupRefresher, RollupStore } from '#analytics';
 import { EncryptedKeys } from '#encryption';
 import { EventStore } from '#events';
 import { Config } from '#platform';
 import { Telemetry } from '#telemetry';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
 import { inTurns, ThresholdWatch } from './threshold-watch.js';
+import type { ThresholdDto } from './webhook.dto.js';
+import { WebhookStore, type WebhookContent } from './webhook.store.js';
+
+const config = new Config({});
+const { signal } = new AbortController();
 
 let db: TestDatabase;
+let aggregates: AggregateService;
+let webhooks: WebhookStore;
+let watch: ThresholdWatch;
+/** A project of its own for each test. */
+let projectId = 0;
+
 beforeAll(async () => {
   db = await cloneDatabase();
+  const rollups = new RollupStore(db.database);
+  aggregates = new AggregateService(new AggregateStore(db.database), rollups, new RollupRefresher(rollups), config);
+  webhooks = new WebhookStore(db.database, config);
+  watch = watchOf(aggregates);
 });
 afterAll(() => db.close());
+beforeEach(async () => {
+  projectId++;
+  await db.sql('DELETE FROM webhooks');
+});
+
+function watchOf(service: AggregateService): ThresholdWatch {
+  const encryption = new EncryptedKeys(db.database, Telemetry.off(), config);
+  return new ThresholdWatch(new EventStore(db.sequence, Telemetry.off()), service, encryption, db.database);
+}
+
+/** Looks at the thresholds at a time of 10 May 2024. */
+async function look(time: string, ...watches: ThresholdWatch[]): Promise<void> {
+  const clock = jest.spyOn(Date, 'now').mockReturnValue(Date.parse(`2024-05-10T${time}:00Z`));
+  try {
+    await Promise.all([watch, ...watches].map((each) => each.look(signal)));
+  } finally {
+    clock.mockRestore();
+  }
+}
+
+const OF_HOURS: ThresholdDto = { op: 'avg', key: 't', bucket: '1h', compare: { $gt: 8 } };
+
+function contentOf(threshold: Partial<ThresholdDto>): WebhookContent {
+  const url = 'http://192.0.2.1/';
+  return { name: 'w', url, events: ['threshold.reached'], threshold: { ...OF_HOURS, ...threshold }, is_enabled: true };
+}
+
+/** @returns the id of a webhook of the project of the test */
+async function create(threshold: Partial<ThresholdDto> = {}): Promise<string> {
+  const id = db.sequence.next().toString();
+  await webhooks.insert(db.database, projectId, id, contentOf(threshold), 'whsec_', null);
+  return id;
+}
+
+/** Stores an object with a number under the key `t`. */
+async function store(time: string, value: number, subject: string | null = null): Promise<void> {
+  await db.sql(
+    `INSERT INTO objects (project_id, batch_id, object_id, seq, subject, observed_at, data, bytes)
+     VALUES ($1, 'b', $2::bigint::text, $2::bigint, $3, $4, $5, 0)`,
+    [
+      projectId,
+      db.sequence.next().toString(),
+      subject,
+      `2024-05-10T${time}:00Z`,
+      `[{"key":"t","value":${String(value)}}]`,
+    ],
+  );
+}
+
+/** The hours and values that the project was told of. */
+async function told(): Promise<[string, number][]> {
+  const rows = await db.sql<{ body: string }>(
+    'SELECT body FROM webhook_deliveries WHERE project_id = $1 ORDER BY delivery_id',
+    [projectId],
+  );
+  return rows.map(({ body }) => {
+    const { data } = JSON.parse(body) as { data: { bucket_start: string; value: number } };
+    return [data.bucket_start.slice(11, 16), data.value];
+  });
+}
+
+describe('a threshold', () => {
+  it('is told once for each bucket that reaches it, however often and by however many processes it is computed', async () => {
+    await create();
+    await store('10:05', 7);
+    await look('10:10');
+    expect(await told()).toEqual([]);
+    await store('10:15', 20);
+    await look('10:20', watchOf(aggregates));
+    await look('10:30');
+    const first = ['10:00', 13.5];
+    expect(await told()).toEqual([first]);
+    await store('11:05', 9);
+    await look('11:10', watchOf(aggregates));
+    await look('11:59');
+    await look('12:01');
+    expect(await told()).toEqual([first, ['11:00', 9]]);
+  });
+
+  it('is told of a bucket that reaches it after its end, and not of older ones', async () => {
+    await create();
+    await store('10:59', 30);
+    await store('09:59', 20);
+    await look('11:01');
+    expect(await told()).toEqual([['10:00', 30]]);
+  });
+
+  it.each([
+    [{ $gt: 5 }, 6, '10:59'],
+    [{ $gte: 5 }, 5, '10:59'],
+    [{ $lt: 5 }, 4, '11:00'],
+    [{ $lte: 5 }, 5, '11:00'],
+  ])('of %j is reached by %d, and is told from %s on', async (compare, value, time) => {
+    await create({ compare });
+    await store('10:05', value);
+    await look('10:59');
+    expect(await told()).toEqual(time === '10:59' ? [['10:00', value]] : []);
+    await look('11:00');
+    await look('11:01');
+    expect(await told()).toEqual([['10:00', value]]);
+  });
+
+  it.each([{ $gt: 5 }, { $gte: 5.1 }, { $lt: 5 }, { $lte: 4.9 }])('of %j is not reached by 5', async (compare) => {
+    await create({ compare });
+    await store('10:05', 5);
+    await look('11:00');
+    expect(await told()).toEqual([]);
+  });
+
+  it('has the count 0 in a bucket without objects, and no other value', async () => {
+    await create({ op: 'sum', compare: { $lt: 1 } });
+    await look('11:01');
+    expect(await told()).toEqual([]);
+    const { key: _, ...count } = { ...OF_HOURS, op: 'count', compare: { $lt: 1 } } as const;
+    await webhooks.insert(db.database, projectId, '1', { ...contentOf({}), threshold: count }, 'whsec_', null);
+    await look('11:01');
+    expect(await told()).toEqual([['10:00', 0]]);
+  });
+
+  it('with a subject is of the objects about it', async () => {
+    await create({ subject: 'a' });
+    await store('10:05', 20, 'b');
+    await store('10:05', 30);
+    await look('10:10');
+    expect(await told()).toEqual([]);
+    await store('10:05', 10, 'a');
+    await look('10:10');
+    expect(await told()).toEqual([['10:00', 10]]);
+  });
+
+  it('is told again of the same bucket when it is changed, and not when something else is', async () => {
+    const id = await create();
+    await store('10:05', 20);
+    await look('10:10');
+    await webhooks.update(db.database, projectId, id, { ...contentOf({}), name: 'another' }, null);
+    await look('10:10');
+    expect(await told()).toHaveLength(1);
+    await webhooks.update(db.database, projectId, id, contentOf({ compare: { $gt: 9 } }), null);
+    await look('10:10');
+    await look('10:10');
+    expect(await told()).toHaveLength(2);
+  });
+});
 
 describe('the watch for thresholds', () => {
+  const computed: number[] = [];
+  /** A watch whose values are computed by a function. */
+  const watchBy = (compute: () => Promise<never>): ThresholdWatch =>
+    watchOf({
+      compute: (id: number): Promise<never> => {
+        computed.push(id);
+        return compute();
+      },
+    } as unknown as AggregateService);
+
+  beforeEach(async () => {
+    computed.length = 0;
+    for (const id of [1, 2, 3]) {
+      projectId = id + 1_000;
+      await create();
+    }
+  });
+
   it('computes one webhook of each project before the second one of any', () => {
     const webhooks = [1, 1, 2, 1, 3, 2].map((projectId, index) => ({
       project_id: projectId,
@@ -25,24 +201,26 @@ describe('the watch for thresholds', () => {
   });
 
   it('goes on with other projects where a value cannot be computed, and stops when the server stops', async () => {
-    await db.sql(
-      `INSERT INTO webhooks (project_id, webhook_id, name, url, secret, events, is_enabled, threshold)
-       SELECT p, p, 'w', 'http://192.0.2.1/', 'whsec_', '{threshold.reached}', true,
-         '{"op":"count","bucket":"1d","compare":{"$gte":1}}' FROM generate_series(1, 3) AS p`,
-    );
-    const computed: number[] = [];
-    const aggregates = {
-      compute: (projectId: number): Promise<never> => {
-        computed.push(projectId);
-        return Promise.reject(new Error('the value cannot be computed'));
-      },
-    } as unknown as AggregateService;
-    const encryption = new EncryptedKeys(db.database, Telemetry.off(), new Config({}));
-    const events = new EventStore(db.sequence, Telemetry.off());
-    const watch = new ThresholdWatch(events, aggregates, encryption, db.database);
-    await watch.look(AbortSignal.abort());
+    const failing = watchBy(() => Promise.reject(new Error('the value cannot be computed')));
+    await failing.look(AbortSignal.abort());
     expect(computed).toEqual([]);
-    await watch.look(new AbortController().signal);
-    expect(computed.sort()).toEqual([1, 2, 3]);
+    await failing.look(signal);
+    expect(computed.sort()).toEqual([1_001, 1_002, 1_003]);
+  });
+
+  it('goes on after 10 seconds where a value waits for the other work of its project', async () => {
+    jest.useFakeTimers({ doNotFake: ['nextTick', 'setImmediate', 'queueMicrotask', 'performance', 'Date'] });
+    try {
+      const looked = watchBy(() => new Promise(() => undefined)).look(signal);
+      const endMs = performance.now() + 4_000;
+      for (let count = 1; count <= 3; count++) {
+        while (computed.length < count && performance.now() < endMs) await new Promise(setImmediate);
+        expect(computed).toHaveLength(count);
+        await jest.advanceTimersByTimeAsync(10_000);
+      }
+      await looked;
+    } finally {
+      jest.useRealTimers();
+    }
   });
 });

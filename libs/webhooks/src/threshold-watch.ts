@@ -10,7 +10,7 @@ import { bucketMinutes, type Comparison, type ThresholdDto } from './webhook.dto
 
 /** Webhooks that one look finds; any of them, so that no project keeps it from the others. */
 const WEBHOOKS = 200;
-/** A value that takes longer is not computed. */
+/** A value that takes longer, with its wait for a slot, is not computed. */
 const COMPUTE_MS = 10_000;
 /** Time of a look: what is left then waits for the next one. Projects that took long before have the last third. */
 const LOOK_MS = 30_000;
@@ -122,13 +122,19 @@ export class ThresholdWatch {
     }
   }
 
+  /** Work that still waits for a slot of its project then ends when it gets one, because its queries fail. */
   private async withinTime<T>(work: (scope: QueryScope) => Promise<T>): Promise<T> {
     const scope = new QueryScope();
-    const timer = setTimeout(() => {
-      scope.cancel(new QueryTimeoutError(COMPUTE_MS));
-    }, COMPUTE_MS);
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        const error = new QueryTimeoutError(COMPUTE_MS);
+        scope.cancel(error);
+        reject(error);
+      }, COMPUTE_MS);
+    });
     try {
-      return await work(scope);
+      return await Promise.race([work(scope), late]);
     } finally {
       clearTimeout(timer);
     }
