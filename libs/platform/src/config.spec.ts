@@ -20,6 +20,26 @@ function namesRead(): Set<string> {
   return names;
 }
 
+interface ExampleSetting {
+  name: string;
+  value: string;
+  isCommentedOut: boolean;
+}
+
+/** The settings of .env.example that follow a comment. */
+async function readExample(): Promise<ExampleSetting[]> {
+  const text = await readFile(projectFile('.env.example'), 'utf8');
+  return [...text.matchAll(/^# \S.*\.\n(# )?([A-Z][A-Z0-9_]*)=(.*)$/gm)].map(([, mark, name = '', value = '']) => ({
+    name,
+    value,
+    isCommentedOut: mark !== undefined,
+  }));
+}
+
+function settingsOf(example: readonly ExampleSetting[]): Record<string, string> {
+  return Object.fromEntries(example.map(({ name, value }) => [name, value]));
+}
+
 describe('Config', () => {
   it('has the documented defaults', () => {
     expect(new Config({})).toEqual({
@@ -76,17 +96,20 @@ describe('Config', () => {
   });
 
   it('reads the settings of .env.example, each of which has a comment and its default', async () => {
-    const lines = (await readFile(projectFile('.env.example'), 'utf8')).split('\n');
-    const listed: Record<string, string> = {};
-    lines.forEach((line, index) => {
-      const [, name, value = ''] = /^(?:# )?([A-Z][A-Z0-9_]*)=(.*)$/.exec(line) ?? [];
-      if (name === undefined) return;
-      expect([name, lines[index - 1]]).toEqual([name, expect.stringMatching(/^# \S.*\.$/)]);
-      expect(listed).not.toHaveProperty(name);
-      listed[name] = value;
-    });
-    expect(Object.keys(listed).sort()).toEqual([...namesRead()].sort());
-    expect(new Config(listed)).toEqual(new Config({}));
+    const example = await readExample();
+    expect(example.map(({ name }) => name).sort()).toEqual([...namesRead()].sort());
+    expect(new Config(settingsOf(example))).toEqual(new Config({}));
+  });
+
+  it.each([
+    { WEB_CONCURRENCY: '2' },
+    { WEB_CONCURRENCY: '8' },
+    { ...WITH_URL, WEB_CONCURRENCY: '32', WORKER: 'inline' },
+    { BODY_LIMIT_BYTES: '134217728' },
+    { PAGE_SIZE_MAX: '5' },
+  ])('has its defaults with a copy of .env.example in which only this was changed: %j', async (changed) => {
+    const copy = settingsOf((await readExample()).filter(({ isCommentedOut }) => !isCommentedOut));
+    expect(new Config({ ...copy, ...changed }, true)).toEqual(new Config(changed, true));
   });
 
   it('is frozen', () => {
