@@ -16,3 +16,19 @@ export function rejectionOf(env: Record<string, string>, isServer = false): stri
   }
   throw new Error('the settings were taken');
 }
+
+/** The names of all settings that are read. */
+export function namesRead(): Set<string> {
+  const names = new Set<string>();
+  const recording = new Proxy<Record<string, string>>(
+    {},
+    {
+      get: (_, name) => {
+        names.add(String(name));
+        return undefined;
+      },
+    },
+  );
+  new Config(recording);
+  return names;
+}

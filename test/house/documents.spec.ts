@@ -32,19 +32,6 @@ describe('the links between documents', () => {
   });
 });
 
-describe('docs/operations/settings.md', () => {
-  // config.spec.ts compares .env.example with the code.
-  it('lists every setting of .env.example once', () => {
-    const page = readFileSync('docs/operations/settings.md', 'utf8');
-    const cells = [...page.matchAll(/^\| (`[A-Z].*?) +\|/gm)].map(([, cell = '']) => cell);
-    const listed = cells.flatMap((cell) => cell.match(/\w+/g) ?? []);
-    const example = readFileSync('.env.example', 'utf8');
-    const settings = [...example.matchAll(/^(?:# )?([A-Z][A-Z0-9_]*)=/gm)].map(([, name = '']) => name);
-    expect(settings.length).toBeGreaterThan(45);
-    expect(listed.sort()).toEqual(settings.sort());
-  });
-});
-
 describe('docs/decisions', () => {
   it('gives each decision a unique number', () => {
     const numbers = readdirSync('docs/decisions').map((name) => name.slice(0, 3));

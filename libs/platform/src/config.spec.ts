@@ -1,44 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from '@jest/globals';
-import { rejectionOf, WITH_URL } from '../../../test/harness/config.js';
+import { namesRead, rejectionOf, WITH_URL } from '../../../test/harness/config.js';
 import { Config } from './config.js';
-import { projectFile } from './project-file.js';
-
-/** The names of all settings that are read. */
-function namesRead(): Set<string> {
-  const names = new Set<string>();
-  const recording = new Proxy<Record<string, string>>(
-    {},
-    {
-      get: (_, name) => {
-        names.add(String(name));
-        return undefined;
-      },
-    },
-  );
-  new Config(recording);
-  return names;
-}
-
-interface ExampleSetting {
-  name: string;
-  value: string;
-  isCommentedOut: boolean;
-}
-
-/** The settings of .env.example that follow a comment. */
-async function readExample(): Promise<ExampleSetting[]> {
-  const text = await readFile(projectFile('.env.example'), 'utf8');
-  return [...text.matchAll(/^# \S.*\.\n(# )?([A-Z][A-Z0-9_]*)=(.*)$/gm)].map(([, mark, name = '', value = '']) => ({
-    name,
-    value,
-    isCommentedOut: mark !== undefined,
-  }));
-}
-
-function settingsOf(example: readonly ExampleSetting[]): Record<string, string> {
-  return Object.fromEntries(example.map(({ name, value }) => [name, value]));
-}
 
 describe('Config', () => {
   it('has the documented defaults', () => {
@@ -93,23 +55,6 @@ describe('Config', () => {
       alerts: { webhook: null },
       client: { url: null, apiKey: null },
     });
-  });
-
-  it('reads the settings of .env.example, each of which has a comment and its default', async () => {
-    const example = await readExample();
-    expect(example.map(({ name }) => name).sort()).toEqual([...namesRead()].sort());
-    expect(new Config(settingsOf(example))).toEqual(new Config({}));
-  });
-
-  it.each([
-    { WEB_CONCURRENCY: '2' },
-    { WEB_CONCURRENCY: '8' },
-    { ...WITH_URL, WEB_CONCURRENCY: '32', WORKER: 'inline' },
-    { BODY_LIMIT_BYTES: '134217728' },
-    { PAGE_SIZE_MAX: '5' },
-  ])('has its defaults with a copy of .env.example in which only this was changed: %j', async (changed) => {
-    const copy = settingsOf((await readExample()).filter(({ isCommentedOut }) => !isCommentedOut));
-    expect(new Config({ ...copy, ...changed }, true)).toEqual(new Config(changed, true));
   });
 
   it('is frozen', () => {
