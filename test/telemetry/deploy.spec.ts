@@ -68,6 +68,13 @@ describe('deploy/prometheus', () => {
       expect(annotations.summary).toMatch(/\w/);
     }
   });
+
+  it('warns of one address that tries as many keys as the limit of failures lets it', async () => {
+    const limit = /^RATE_LIMIT_FAILURES_PER_MINUTE=(\d+)$/m.exec(await readFile('.env.example', 'utf8'))?.[1];
+    const { expr = '' } = rules.find(({ alert }) => alert === 'StowageKeysGuessed') ?? {};
+    const perSecond = / > ([\d.]+)$/.exec(expr)?.[1];
+    expect(Number(perSecond) * 60).toBeLessThan(Number(limit));
+  });
 });
 
 describe('deploy/grafana', () => {
