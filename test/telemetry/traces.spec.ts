@@ -42,6 +42,11 @@ beforeAll(async () => {
     WORKER: 'separate',
     OTEL_EXPORTER_OTLP_ENDPOINT: collector.origin,
     OTEL_BSP_SCHEDULE_DELAY: '50',
+    // An empty value counts as not set: a line of .env without a value, which docker-compose.yml passes on.
+    OTEL_EXPORTER_OTLP_HEADERS: '',
+    OTEL_SERVICE_NAME: '',
+    OTEL_TRACES_SAMPLER: '',
+    OTEL_TRACES_SAMPLER_ARG: '',
   };
   server = await startProcess('api', settings, /Stowage is ready: (\S+?)\/api\/v1\//);
   origin = server.ready[1] ?? '';

@@ -4,6 +4,14 @@ import { namesRead, rejectionOf, WITH_URL } from '../../../test/harness/config.j
 import { Config } from './config.js';
 import { projectFile } from './project-file.js';
 
+/** OpenTelemetry reads them itself, and the start checks those of the sampler where there is a collector. */
+const OF_OPENTELEMETRY = [
+  'OTEL_EXPORTER_OTLP_HEADERS',
+  'OTEL_SERVICE_NAME',
+  'OTEL_TRACES_SAMPLER',
+  'OTEL_TRACES_SAMPLER_ARG',
+];
+
 interface Documented {
   name: string;
   /** In .env.example the value, in settings.md a cell of the table. */
@@ -64,7 +72,7 @@ function rangeIn(text: string): [string, string] | null {
 
 describe('.env.example', () => {
   it('has every setting once, with a comment and its default', () => {
-    expect(namesOf(readExample())).toEqual([...namesRead()].sort());
+    expect(namesOf(readExample())).toEqual([...namesRead(), ...OF_OPENTELEMETRY].sort());
     expect(new Config(valuesOf(readExample()))).toEqual(new Config({}));
   });
 
