@@ -58,6 +58,13 @@ describe('the units for systemd', () => {
     }
   });
 
+  it('read the same settings, which a file of the worker overrides: on one machine it needs another METRICS_PORT', () => {
+    const filesOf = (name: string): (string | undefined)[] =>
+      [...(units.get(name) ?? '').matchAll(/^EnvironmentFile=(.*)$/gm)].map(([, file]) => file);
+    expect(filesOf('stowage.service')).toEqual(['/etc/stowage/stowage.env']);
+    expect(filesOf('stowage-worker.service')).toEqual(['/etc/stowage/stowage.env', '-/etc/stowage/worker.env']);
+  });
+
   it('let Stowage stop its processes itself, and give it the time', () => {
     for (const [, text] of units) {
       expect(valueOf(text, 'KillMode')).toBe('mixed');
