@@ -1,4 +1,6 @@
-import { access, readFile } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { access, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { convertWorkflowTemplate, NoOperationTraceWriter, parseWorkflow } from '@actions/workflow-parser';
@@ -65,6 +67,29 @@ describe('.github/workflows/ci.yml', () => {
       if: `startsWith(github.ref, 'refs/tags/v')`,
       needs: ['check', 'image'],
     });
+  });
+
+  it('publishes nothing for a tag that is not the version of the package, or has no part of the changelog', async () => {
+    const { steps = [] } = workflow.jobs.release ?? {};
+    const check = steps.findIndex((step) => step.run?.includes('notes.md'));
+    expect(check).toBeLessThan(steps.findIndex((step) => step.uses?.startsWith('docker/')));
+    const folder = await mkdtemp(join(tmpdir(), 'stowage-release-'));
+    try {
+      await writeFile(join(folder, 'package.json'), '{ "version": "1.2.0" }');
+      const checked = async (tag: string, changelog: string): Promise<string | number | null> => {
+        await writeFile(join(folder, 'CHANGELOG.md'), changelog);
+        const env = { ...process.env, GITHUB_REF_NAME: tag };
+        const { status } = spawnSync('bash', ['-e', '-c', steps[check]?.run ?? ''], { cwd: folder, env });
+        return status === 0 ? readFile(join(folder, 'notes.md'), 'utf8') : status;
+      };
+      const changelog = '# Changelog\n\n## [Unreleased]\n\n## [1.2.0] - 2026-11-27\n\n- New.\n\n## [1.1.0]\n\n- Old.\n';
+      expect(await checked('v1.2.0', changelog)).toBe('\n- New.\n\n');
+      expect(await checked('v1.1.0', changelog)).toBe(1);
+      expect(await checked('v1.2.0', changelog.replace('[1.2.0]', '[1.20]'))).toBe(1);
+      expect(await checked('v1.2.0', changelog.replace('- New.', ''))).toBe(1);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   });
 
   it('starts the image with all variables that docker-compose.yml requires', async () => {
