@@ -290,7 +290,7 @@ describe('stowage backup and restore', () => {
     expect(await readdir(pathOf('folder'))).toEqual(['behind']);
   });
 
-  it('names the data key of encrypted values, without which neither a server nor a worker starts', async () => {
+  it('names the data key of encrypted values, without which neither a server nor a worker starts, but migrations run', async () => {
     const [key, other] = ['01', 'fe'].map((byte) => byte.repeat(32));
     const { id } = new DataKey(Buffer.from(String(key), 'hex'));
     await source.sql(`INSERT INTO data_keys (key_id, used_at) VALUES ($1, now())`, [id]);
@@ -312,6 +312,7 @@ describe('stowage backup and restore', () => {
       code: 1,
       stderr: expect.stringContaining(`${needs} the keys that are set have the id`),
     });
+    expect(await stowage.run(['migrate'], settings)).toMatchObject({ code: 0 });
     const server = await TestApi.startOn(target, {
       STOWAGE_DATA_KEY: String(other),
       STOWAGE_DATA_KEY_PREVIOUS: String(key),
