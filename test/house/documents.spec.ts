@@ -32,6 +32,22 @@ describe('the links between documents', () => {
   });
 });
 
+describe('docs/capacity.md', () => {
+  it('computes with the bytes of an object that its parts add up to', () => {
+    const page = readFileSync('docs/capacity.md', 'utf8');
+    const bytes = [...page.matchAll(/^\| [^|]+ \| +\**(\d+)\** \|$/gm)].map(([, cell]) => Number(cell));
+    const [total = NaN, indexes = NaN] = bytes.splice(-2);
+    const sum = bytes.reduce((before, part) => before + part);
+    expect([total, indexes]).toEqual([sum, sum - (bytes[0] ?? NaN)]);
+    for (const text of [
+      `takes ${String(total)} bytes`,
+      `**Disk**: ${String(total)} bytes`,
+      `: ${String(indexes)} bytes`,
+    ])
+      expect(page).toContain(text);
+  });
+});
+
 describe('docs/decisions', () => {
   it('gives each decision a unique number', () => {
     const numbers = readdirSync('docs/decisions').map((name) => name.slice(0, 3));
