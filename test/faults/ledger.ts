@@ -22,6 +22,7 @@ interface Entry {
 
 interface Job {
   status: string;
+  result?: object;
   problem?: { status?: number; detail?: string };
 }
 
@@ -41,7 +42,14 @@ export class Ledger {
   /** One sentence per violated guarantee. */
   readonly faults: string[] = [];
   private entries: Entry[] = [];
-  private readonly next: Record<Kind, number> = { batches: 0, streams: 0, objects: 0, keyed: 0, readings: 0 };
+  private readonly next: Record<Kind, number> = {
+    batches: 0,
+    streams: 0,
+    objects: 0,
+    keyed: 0,
+    readings: 0,
+    readingStreams: 0,
+  };
 
   /** @param advancesClocks ends the delays of jobs, instead of waiting for them; see `Stack.advanceClocks` */
   constructor(
@@ -131,8 +139,12 @@ export class Ledger {
   }
 
   private async verifyJob(write: Write, reply: Reply, found: string): Promise<void> {
-    const { status, problem } = await this.getJob(reply);
-    if (status === 'succeeded' && found === 'complete') return;
+    const { status, problem, result } = await this.getJob(reply);
+    if (status === 'succeeded' && found === 'complete') {
+      if (write.result !== undefined && !isDeepStrictEqual(result, write.result))
+        this.faults.push(`the job of ${write.id} has the result ${JSON.stringify(result)}`);
+      return;
+    }
     // The write is valid and unique, so its job may fail only as a dead letter.
     if (status === 'failed' && found === 'absent' && problem?.detail !== undefined && (problem.status ?? 0) >= 500)
       this.tally.deadLetters++;

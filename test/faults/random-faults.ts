@@ -42,7 +42,7 @@ export interface FaultRun {
   print: (line: string) => void;
 }
 
-/** In each round causes every fault once, in random order, at random times, while five producers write. */
+/** In each round causes every fault once, in random order, at random times, while a producer of each kind writes. */
 export async function causeFaults({
   rounds,
   seed,

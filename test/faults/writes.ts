@@ -21,13 +21,15 @@ export interface Write {
   readPath: string;
   /** Returns the objects in the response of `readPath`. */
   parseObjects: (text: string) => SentObject[];
+  /** The result of the write's job, where it would be another one if the job had its effect twice. */
+  result?: object;
   /** The response to a retry after the write was stored: a replay of the first response, or one of these statuses. */
   retry: 'replay' | readonly number[];
 }
 
 /** Each kind of write has one producer. */
-export type Kind = 'batches' | 'streams' | 'objects' | 'keyed' | 'readings';
-export const KINDS: readonly Kind[] = ['batches', 'streams', 'objects', 'keyed', 'readings'];
+export type Kind = 'batches' | 'streams' | 'objects' | 'keyed' | 'readings' | 'readingStreams';
+export const KINDS: readonly Kind[] = ['batches', 'streams', 'objects', 'keyed', 'readings', 'readingStreams'];
 
 /** Returns the nth write of a kind. Sizes and headers alternate, so that kills interrupt each of them. */
 export function writeOf(kind: Kind, n: number): Write {
@@ -41,6 +43,8 @@ export function writeOf(kind: Kind, n: number): Write {
       return object(id);
     case 'readings':
       return readings(id, n % 4 === 3 ? 500 : 1);
+    case 'readingStreams':
+      return readingStream(id, n % 2 === 0 ? 1_000 : 5);
     case 'keyed': {
       const prefer = n % 3 === 2 ? { Prefer: 'respond-async' } : {};
       return batch(id, n % 3 === 1 ? 2_000 : 50, { 'Idempotency-Key': id, ...prefer });
@@ -78,12 +82,36 @@ function object(id: string): Write {
   return { id, path: '/objects', request, objects, readPath: `/objects/${id}`, parseObjects, retry: [202] };
 }
 
-/** One reading or an array for the temperatures feed. Compared as objects, without their generated ids. */
+type SentReading = { temperature: number; recorded_at: string };
+
+/** One reading or an array for the temperatures feed. */
 function readings(id: string, count: number): Write {
-  const path = `/buildings/plant/rooms/${id}/temperatures`;
-  const at = (i: number): string => new Date(Date.UTC(2024, 0, 1, 0, 0, i)).toISOString();
-  const sent = Array.from({ length: count }, (_, i) => ({ temperature: i / 10, recorded_at: at(i) }));
+  const sent = buildReadings(count);
   const body = (): string => JSON.stringify(count === 1 ? sent[0] : sent);
+  const request = (): RequestData => ({ method: 'POST', headers: JSON_TYPE, body: body() });
+  return { ...roomOf(id, sent), request, retry: [201] };
+}
+
+/** A stream of readings, which a job stores. */
+function readingStream(id: string, count: number): Write {
+  const sent = buildReadings(count);
+  const headers = { 'Content-Type': 'application/x-ndjson', Prefer: 'respond-async' };
+  const request = (): RequestData => ({ method: 'POST', headers, body: chunksOf(sent) });
+  // A job that ran again after its effect was committed would replace its own readings.
+  const result = { building: 'plant', room: id, stored: count, replaced: 0 };
+  return { ...roomOf(id, sent), request, result, retry: [202] };
+}
+
+function buildReadings(count: number): SentReading[] {
+  const at = (i: number): string => new Date(Date.UTC(2024, 0, 1, 0, 0, i)).toISOString();
+  return Array.from({ length: count }, (_, i) => ({ temperature: i / 10, recorded_at: at(i) }));
+}
+
+/** A room of its own for the readings of a write. They are compared as objects, without their generated ids. */
+function roomOf(
+  id: string,
+  sent: readonly SentReading[],
+): Pick<Write, 'id' | 'path' | 'objects' | 'readPath' | 'parseObjects'> {
   const objects = (): SentObject[] =>
     sent.map(({ temperature }, i) => ({
       object_id: String(i),
@@ -98,16 +126,8 @@ function readings(id: string, count: number): Write {
     (JSON.parse(text) as { results: SentObject[] }).results
       .reverse()
       .map((one, i) => ({ ...pickSent(one), object_id: String(i) }));
-  const readPath = `/objects?subject=plant/${id}&page_size=1000`;
-  return {
-    id,
-    path,
-    request: () => ({ method: 'POST', headers: JSON_TYPE, body: body() }),
-    objects,
-    readPath,
-    parseObjects,
-    retry: [201],
-  };
+  const path = `/buildings/plant/rooms/${id}/temperatures`;
+  return { id, path, objects, readPath: `/objects?subject=plant/${id}&page_size=1000`, parseObjects };
 }
 
 function batchReader(id: string): Pick<Write, 'readPath' | 'parseObjects'> {
@@ -136,7 +156,7 @@ function buildObjects(id: string, count: number): SentObject[] {
   }));
 }
 
-function* chunksOf(objects: readonly SentObject[]): Generator<string> {
+function* chunksOf(objects: readonly object[]): Generator<string> {
   for (let i = 0; i < objects.length; i += CHUNK_LINES) {
     yield objects
       .slice(i, i + CHUNK_LINES)

@@ -69,7 +69,7 @@ export class FeedOperations {
     request: WriteRequest,
     receipt: Receipt | undefined,
   ): Promise<WriteResponse> {
-    if (request.body instanceof RequestStream) return this.runStream(stages.stream, request, request.body);
+    if (request.body instanceof RequestStream) return this.runStream(stages.stream, request, request.body, receipt);
     const input = await stages.parse(request);
     try {
       return await this.store(stages, input, request, receipt);
@@ -79,11 +79,11 @@ export class FeedOperations {
     }
   }
 
-  /** Without a receipt, because a request with a stream has no Idempotency-Key. */
   private async runStream(
     stages: FeedStreamStages | undefined,
     request: WriteRequest,
     stream: RequestStream,
+    receipt: Receipt | undefined,
   ): Promise<WriteResponse> {
     if (stages === undefined) throw new Error('the route of a feed accepts streams that the feed cannot read');
     const { projectId, actor } = request;
@@ -91,7 +91,11 @@ export class FeedOperations {
     const releaseWriteSlot = stream.source === 'received' ? await this.acquireWriteSlot(request) : null;
     const read = countObjects(stages.read(request, stream));
     try {
-      return stages.respond(request, await this.streams.write(write, read.parts));
+      return await this.streams.write(write, read.parts, async (tx, counts) => {
+        const response = stages.respond(request, counts);
+        await receipt?.(tx, response);
+        return response;
+      });
     } catch (error) {
       setObjectsRead(error, read.count());
       throw error;

@@ -1,5 +1,5 @@
 import { AuditLog, IDS_MAX } from '#audit';
-import { Database, isDeadlock, isUniqueViolation, type Transaction } from '#database';
+import { Database, isDeadlock, isUniqueViolation, type Queryable, type Transaction } from '#database';
 import { Problem } from '#http';
 import { SegmentStore } from '#inverted-index';
 import type { NewObjectRow } from '#store';
@@ -41,17 +41,24 @@ export class FeedStreamWriter {
    * Objects are locked only when all of them have arrived, so that other requests do not wait for a client that is still sending.
    * @param stream the batch gets only objects of this stream, so that it is not locked for others
    * @param parts read once
+   * @param work runs in the transaction after the objects are stored
+   * @returns the result of the work
    * @throws Problem unavailable where races are lost repeatedly; quota-exceeded; the errors of the parts
    */
-  async write(stream: FeedStream, parts: AsyncIterable<readonly NewObjectRow[]>): Promise<StreamCounts> {
+  write<T>(
+    stream: FeedStream,
+    parts: AsyncIterable<readonly NewObjectRow[]>,
+    work: (tx: Queryable, counts: StreamCounts) => Promise<T>,
+  ): Promise<T> {
     return this.database.transactionOnce(async (tx) => {
       await this.store.begin(tx);
       for await (const objects of parts) if (objects.length > 0) await this.store.stage(tx, objects);
       const { change, changed, changedIds, ...counts } = await this.mergeWithRetries(tx, stream);
       await this.segments.indexBatchesIn(tx, stream.projectId, [stream.batchId]);
       await this.usage.add(tx, stream.projectId, change);
+      const value = await work(tx, counts);
       await this.audit.append(tx, ...replacementEntry(stream, changed, changedIds));
-      return counts;
+      return value;
     });
   }
 
