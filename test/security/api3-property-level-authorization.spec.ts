@@ -4,10 +4,11 @@
  *
  * Also: test/batches/producer.spec.ts, and test/routes/sweep.spec.ts (unknown members of every body).
  */
+import { hash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
 import { TestApi } from '../harness/api.js';
-import { addressOf, fill, ROUTES } from '../routes/route-table.js';
+import { addressOf, CONTRACT, fill, ROUTES } from '../routes/route-table.js';
 import { ProjectWithResources, sendTo } from './resources.js';
 
 let api: TestApi;
@@ -94,5 +95,18 @@ describe('a producer gets no stored data', () => {
     const reply = await api.call(method, path, { key: mine.keyOf('producer'), body: sent, headers });
     expect(reply.status).toBeLessThan(500);
     expect(reply.text).not.toMatch(/"type"\s*,\s*"value"|"value"\s*:\s*"confidential"/);
+  });
+
+  it.each([
+    ['an object', id, body],
+    ['a sprocket', '/sprockets/sprocket-confidential', CONTRACT['POST /sprockets']?.body],
+  ])('that it could guess by computing the ETag of %s', async (_, path, sent) => {
+    const stored = await api.call('GET', path, { key: mine.keyOf('analyst') });
+    const headers = { 'If-Match': '"wrong"' };
+    const reply = await api.call('PUT', path, { key: mine.keyOf('producer'), body: sent ?? {}, headers });
+    expectProblem(reply, 'precondition-failed');
+    const [tag, digest] = [reply.headers.get('etag'), hash('sha256', stored.text, 'base64url')];
+    expect(tag).toBe(stored.headers.get('etag'));
+    expect(tag).not.toBe(`"${digest.slice(0, 22)}"`);
   });
 });

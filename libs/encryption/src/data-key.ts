@@ -14,8 +14,6 @@ export interface ProjectKeys {
   cipher: Buffer;
   /** From which the nonce of a value is computed. */
   nonce: KeyedHash;
-  /** HMAC-SHA256 of representations, for ETags. */
-  etag: Buffer;
 }
 
 /** The key of STOWAGE_DATA_KEY, from which the keys of each project are derived. */
@@ -37,7 +35,6 @@ export class DataKey {
       projectId,
       cipher: this.derive(`values ${String(projectId)}`),
       nonce: new KeyedHash(this.derive(`nonces ${String(projectId)}`)),
-      etag: this.derive(`etags ${String(projectId)}`),
     };
     this.projects.set(projectId, keys);
     return keys;

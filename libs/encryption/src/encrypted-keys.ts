@@ -67,8 +67,6 @@ interface EncryptedProject {
   keys: ReadonlySet<string> | null;
   /** Those, and the keys that were removed and whose stored values are still to be opened. */
   unsearchable: ReadonlySet<string>;
-  /** The id of the data key of the values that are not newer than the last replacement. */
-  dataKeyId: string;
 }
 
 /**
@@ -160,15 +158,6 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
    */
   async lockUnsearchableKeys(tx: Queryable, projectId: number): Promise<ReadonlySet<string> | null> {
     return storedKeys(await tx.query<StoredLists>(LOCK_LIST, [projectId]));
-  }
-
-  /**
-   * The secret for the ETags of objects, with which who writes and does not read cannot guess encrypted values; null for a project without
-   * any. It is the same on all servers, also while the data key is replaced, and another one after that.
-   */
-  etagSecretOf(projectId: number): Buffer | null {
-    const keyId = this.projects.get(projectId)?.dataKeyId;
-    return this.dataKeys.find(({ id }) => id === keyId)?.keysOf(projectId).etag ?? null;
   }
 
   /** Seals the listed keys of an object's `data`, a list of pairs. */
@@ -294,14 +283,13 @@ async function convert<T extends { data: string | null }>(
 }
 
 /** @param known what was read a second before */
-function projectOf({ lists, encryption_key_id }: ListRow, known: EncryptedProject | undefined): EncryptedProject {
-  if (known?.lists === lists && known.dataKeyId === encryption_key_id) return known;
+function projectOf({ lists }: ListRow, known: EncryptedProject | undefined): EncryptedProject {
+  if (known?.lists === lists) return known;
   const [listed, removed] = JSON.parse(lists) as Lists;
   return {
     lists,
     keys: listed === null ? null : new Set(listed),
     unsearchable: unsearchableOf([listed, removed]),
-    dataKeyId: encryption_key_id,
   };
 }
 

@@ -1,6 +1,6 @@
 import type { Queryable } from '#database';
 import { ApiRespondAsync, WriteService, type WriteOperation } from '#jobs';
-import { ApiResult, API, Http, JsonHeader, ApiProblems, Rules, type HttpContext, ProjectId, Queries } from '#http';
+import { ApiResult, API, Http, JsonHeader, ApiProblems, Rules, type HttpContext, Queries } from '#http';
 import { FeedReader, CollectionService, collectionList, ApiOneOrFile, ApiStoredResult } from '#feeds';
 import { Controller, Get, Param, Post, Query } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
@@ -49,10 +49,10 @@ export class FactoryController {
   @ApiResult(200, FactoryDto, { etag: true })
   @ApiProblems('not-found')
   getFactory(
-    @ProjectId() projectId: number,
     @Param('factory_id') factoryId: string,
+    @Http() http: HttpContext,
     @Queries() on: Queryable,
   ): Promise<string> {
-    return this.collections.get(FACTORIES, projectId, factoryId, on);
+    return this.collections.get(FACTORIES, factoryId, http, on);
   }
 }

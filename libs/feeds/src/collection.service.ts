@@ -12,14 +12,14 @@ import {
   type WriteRequest,
 } from '#jobs';
 import { EventLoopYield, Config } from '#platform';
-import { checkPreconditions, etagOf, ValidationErrors, Problem, type JsonList } from '#http';
+import { checkPreconditions, type HttpContext, projectIdOf, ValidationErrors, Problem, type JsonList } from '#http';
 import { Database, Sequence, type Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
 import { FeedOperations, type FeedInput } from './feed-operations.js';
 import type { FeedList } from './feed-reader.js';
 import type { FeedWriteResult } from './feed-write.js';
 import { parseItem, parseItems, type TypedCollection, type CollectionItem } from './typed-collection.js';
-import { changeEntries, ObjectService, ObjectStore } from '#objects';
+import { changeEntries, ObjectEtags, ObjectService, ObjectStore } from '#objects';
 import { pairsOf, type NewObjectRow, type ObjectRow } from '#store';
 
 /** The items of a request, and the objects that store them. */
@@ -36,15 +36,19 @@ export class CollectionService {
     private readonly operations: WriteOperations,
     private readonly objects: ObjectService,
     private readonly store: ObjectStore,
+    private readonly etags: ObjectEtags,
     private readonly audit: AuditLog,
     private readonly database: Database,
     private readonly sequence: Sequence,
     private readonly config: Config,
   ) {}
 
-  /** @throws Problem not-found */
-  async get(collection: TypedCollection, projectId: number, id: string, on: Queryable): Promise<string> {
-    return itemText(collection, await this.objects.get(projectId, id, on));
+  /** The item, and sets its ETag. @throws Problem not-found */
+  async get(collection: TypedCollection, id: string, { request, reply }: HttpContext, on: Queryable): Promise<string> {
+    const projectId = projectIdOf(request);
+    const text = itemText(collection, await this.objects.get(projectId, id, on));
+    reply.header('ETag', this.etags.etagOf(projectId, text));
+    return text;
   }
 
   /**
@@ -111,10 +115,13 @@ export class CollectionService {
     return this.database.transaction(async (tx) => {
       const current = await this.objects.lockForUpdate(tx, projectId, objectId);
       // The ETag that the client read is that of the item, not of its object.
-      checkPreconditions(preconditions, etagOf(itemText(collection, current)), this.config.rules);
+      checkPreconditions(preconditions, this.etags.etagOf(projectId, itemText(collection, current)), this.config.rules);
       const { subject, observed_at: observedAt } = current;
       const row = await this.store.update(tx, { projectId, objectId, data, subject, observedAt });
-      const response = itemResponse(collection, row);
+      const text = itemText(collection, row);
+      // With its ETag, so that a client can change it again without reading it.
+      const headers = { ETag: this.etags.etagOf(projectId, text) };
+      const response = { status: 200, text, headers, items: 1 };
       await receipt?.(tx, response);
       await this.audit.append(tx, ...changeEntries({ projectId, actor, action: 'object.replace' }, current, row));
       return response;
@@ -178,12 +185,6 @@ function createdResponse(
     throw new Error('a validated item does not have the shape of its collection');
   const headers = { Location: `${base}/${collection.name}/${encodeURIComponent(object.objectId)}` };
   return { status: results === 'kept' ? 200 : 201, text, headers, items: 1 };
-}
-
-/** The item with its ETag, so that a client can change it again without reading it. */
-function itemResponse(collection: TypedCollection, row: ObjectRow): WriteResponse {
-  const text = itemText(collection, row);
-  return { status: 200, text, headers: { ETag: etagOf(text) }, items: 1 };
 }
 
 /** Whether a stored item equals one that was sent; different notations of a number are equal. */

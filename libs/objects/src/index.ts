@@ -5,6 +5,7 @@
 export { filterOf, FilterQuery, objectsFingerprint } from './filter.dto.js';
 export { dataText, isShorthand } from './object-body.js';
 export { changeEntries } from './object-change.js';
+export { ObjectEtags } from './object-etags.js';
 export { ObjectIndexStore } from './object-index.store.js';
 export { ObjectListStore } from './object-list.store.js';
 export { wholeOrderSql } from './object-order.js';

@@ -9,7 +9,6 @@ import {
   Http,
   type HttpContext,
   JsonBody,
-  etagOf,
   JsonHeader,
   listPreconditionProblem,
   mediaTypeOf,
@@ -44,6 +43,7 @@ import {
 } from './object.dto.js';
 import { ObjectDeletion } from './object-deletion.js';
 import { DeletedObjectsDto, DeleteObjectsQuery, deletionFilterOf } from './object-deletion.dto.js';
+import { ObjectEtags } from './object-etags.js';
 import { ObjectOperations } from './object.operations.js';
 import { JSON_PATCH, MERGE_PATCH, parseJsonPatch, parseMergePatch, PATCH_OPERATIONS_MAX } from './object-patch.js';
 import { ObjectService } from './object.service.js';
@@ -74,6 +74,7 @@ export class ObjectController {
     private readonly sortedLists: SortedListStore,
     private readonly deletion: ObjectDeletion,
     private readonly encryption: EncryptedKeys,
+    private readonly etags: ObjectEtags,
     private readonly config: Config,
   ) {}
 
@@ -183,7 +184,7 @@ export class ObjectController {
     @Http() { reply }: HttpContext,
   ): Promise<string> {
     const text = objectText(await this.objects.get(projectId, objectId, on), viewOf(query));
-    reply.header('ETag', etagOf(text, this.encryption.etagSecretOf(projectId)));
+    reply.header('ETag', this.etags.etagOf(projectId, text));
     return text;
   }
 

@@ -8,7 +8,7 @@ import {
   type WriteRequest,
   type WriteResponse,
 } from '#jobs';
-import { checkPreconditions, etagOf, Problem, type Preconditions, type Role, ValidationErrors } from '#http';
+import { checkPreconditions, Problem, type Preconditions, type Role, ValidationErrors } from '#http';
 import { EncryptedKeys } from '#encryption';
 import { Config, ID_RULE, isId } from '#platform';
 import { Database, isUniqueViolation, Sequence, type Queryable } from '#database';
@@ -19,6 +19,7 @@ import { Injectable } from '@nestjs/common';
 import { v7 as uuidv7 } from 'uuid';
 import { parseObject, requireSameIds } from './object-body.js';
 import { changeEntries } from './object-change.js';
+import { ObjectEtags } from './object-etags.js';
 import { patchedContent, type ObjectPatch } from './object-patch.js';
 import { CreateObjectDto, isReservedId, ReplaceObjectDto, RESERVED_RULE } from './object.dto.js';
 import { ObjectService } from './object.service.js';
@@ -53,6 +54,7 @@ export class ObjectOperations {
     private readonly store: ObjectStore,
     private readonly quotas: QuotaStore,
     private readonly encryption: EncryptedKeys,
+    private readonly etags: ObjectEtags,
     private readonly deletionIds: DeletionIds,
     private readonly audit: AuditLog,
     private readonly database: Database,
@@ -213,7 +215,7 @@ export class ObjectOperations {
   }
 
   private etagOf(projectId: number, row: ObjectRow): string {
-    return etagOf(objectText(row), this.encryption.etagSecretOf(projectId));
+    return this.etags.etagOf(projectId, objectText(row));
   }
 }
 

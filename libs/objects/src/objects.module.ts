@@ -1,3 +1,4 @@
+import { AccessModule } from '#access';
 import { AuditModule } from '#audit';
 import { EncryptionModule } from '#encryption';
 import { InvertedIndexModule } from '#inverted-index';
@@ -11,6 +12,7 @@ import { ObjectController } from './object.controller.js';
 import { ObjectCountStore } from './object-count.store.js';
 import { ObjectDeletion } from './object-deletion.js';
 import { ObjectDeletionStore } from './object-deletion.store.js';
+import { ObjectEtags } from './object-etags.js';
 import { ObjectIndexStore } from './object-index.store.js';
 import { ObjectListStore } from './object-list.store.js';
 import { ObjectOperations } from './object.operations.js';
@@ -22,6 +24,7 @@ import { SortedListStore } from './sorted-list.store.js';
 /** Single objects and lists of objects. */
 @Module({
   imports: [
+    AccessModule,
     AuditModule,
     EncryptionModule,
     InvertedIndexModule,
@@ -42,7 +45,8 @@ import { SortedListStore } from './sorted-list.store.js';
     ObjectDeletion,
     ObjectService,
     ObjectOperations,
+    ObjectEtags,
   ],
-  exports: [ObjectDeletionStore, ObjectStore, ObjectIndexStore, ObjectListStore, ObjectService],
+  exports: [ObjectDeletionStore, ObjectEtags, ObjectStore, ObjectIndexStore, ObjectListStore, ObjectService],
 })
 export class ObjectsModule {}

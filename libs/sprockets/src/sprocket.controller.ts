@@ -12,7 +12,6 @@ import {
   ValidationErrors,
   type HttpContext,
   type PageQuery,
-  ProjectId,
   ApiPage,
 } from '#http';
 import { Config } from '#platform';
@@ -66,11 +65,11 @@ export class SprocketController {
   @ApiResult(200, SprocketDto, { etag: true })
   @ApiProblems('not-found')
   getSprocket(
-    @ProjectId() projectId: number,
     @Param('sprocket_id') sprocketId: string,
+    @Http() http: HttpContext,
     @Queries() on: Queryable,
   ): Promise<string> {
-    return this.collections.get(SPROCKETS, projectId, sprocketId, on);
+    return this.collections.get(SPROCKETS, sprocketId, http, on);
   }
 
   @Put(':sprocket_id')
