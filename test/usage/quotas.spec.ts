@@ -326,6 +326,29 @@ describe('a stream to a project with little room', () => {
   );
 });
 
+describe('a stream of readings', () => {
+  const lines = (count: number): string[] =>
+    Array.from({ length: count }, (_, n) =>
+      JSON.stringify({ temperature: 20, recorded_at: new Date(n * 1_000).toISOString() }),
+    );
+
+  it('is rejected before the rest of it is read when it alone exceeds the limit', async () => {
+    const client = await projectWith(3, { objects_max: 10 });
+    // It would be 400 if the whole stream were staged.
+    expectQuotaExceeded(await client.call('POST', ROOM, [...lines(45_000), 'not JSON'].join('\n'), NDJSON));
+    expect((await client.expectExact()).objects).toBe(3);
+  });
+
+  it('may replace as many readings as are stored, also over the limit', async () => {
+    const client = await projectWith(0, {});
+    const body = lines(21_000).join('\n');
+    await client.send([201], 'POST', ROOM, body, NDJSON);
+    await setLimits(client, { objects_max: 10 });
+    const reply = await client.call('POST', ROOM, body, NDJSON);
+    expect([reply.status, reply.json()]).toMatchObject([201, { stored: 21_000, replaced: 21_000 }]);
+  });
+});
+
 describe('PROJECT_OBJECTS_MAX', () => {
   it('is the limit of projects without their own, old and new, and of none after a start without it', async () => {
     const own = await TestApi.start();

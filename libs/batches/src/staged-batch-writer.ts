@@ -2,7 +2,7 @@ import { isUniqueViolation, Sequence, type Queryable, type Transaction } from '#
 import { EncryptedKeys } from '#encryption';
 import { Config } from '#platform';
 import type { BatchRow } from '#store';
-import { exceeds, NO_CHANGE, QuotaStore, type UsageChange } from '#usage';
+import { exceeds, NO_CHANGE, QuotaStore, STAGED_UNCHECKED, type UsageChange } from '#usage';
 import { Injectable } from '@nestjs/common';
 import { conflictProblem, differentContent, rejectConflicts, requirePreconditions } from './batch-conflicts.js';
 import { targetOf, type BatchWrite, type RejectedObjects } from './batch-input.js';
@@ -20,8 +20,6 @@ import { stagedRows } from './copy-rows.js';
 import { OpenedBatch } from './opened-batch.js';
 import type { InputReader } from './input-reader.js';
 
-/** Staged without a comparison with the limits of the project, so that a small batch needs no further query. */
-const STAGED_UNCHECKED: UsageChange = { objects: 20_000, bytes: 64 * 1024 * 1024 };
 /** Attempts where another transaction takes an id while the staged objects are being inserted. */
 const CONFLICT_ATTEMPTS = 3;
 

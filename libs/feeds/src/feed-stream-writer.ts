@@ -2,8 +2,8 @@ import { AuditLog, IDS_MAX } from '#audit';
 import { Database, isDeadlock, isUniqueViolation, type Queryable, type Transaction } from '#database';
 import { Problem } from '#http';
 import { SegmentStore } from '#inverted-index';
-import type { NewObjectRow } from '#store';
-import { NO_CHANGE, UsageStore, type UsageChange } from '#usage';
+import { sizeOf, type NewObjectRow } from '#store';
+import { exceeds, NO_CHANGE, QuotaStore, STAGED_UNCHECKED, UsageStore, type UsageChange } from '#usage';
 import { Injectable } from '@nestjs/common';
 import { FeedStreamStore } from './feed-stream.store.js';
 import { replacementEntry, type FeedWrite } from './feed-write.js';
@@ -32,6 +32,7 @@ export class FeedStreamWriter {
     private readonly writer: FeedWriter,
     private readonly store: FeedStreamStore,
     private readonly usage: UsageStore,
+    private readonly quotas: QuotaStore,
     private readonly segments: SegmentStore,
     private readonly audit: AuditLog,
     private readonly database: Database,
@@ -52,7 +53,7 @@ export class FeedStreamWriter {
   ): Promise<T> {
     return this.database.transactionOnce(async (tx) => {
       await this.store.begin(tx);
-      for await (const objects of parts) if (objects.length > 0) await this.store.stage(tx, objects);
+      await this.stage(tx, stream.projectId, parts);
       const { change, changed, changedIds, ...counts } = await this.mergeWithRetries(tx, stream);
       await this.segments.indexBatchesIn(tx, stream.projectId, [stream.batchId]);
       await this.usage.add(tx, stream.projectId, change);
@@ -60,6 +61,24 @@ export class FeedStreamWriter {
       await this.audit.append(tx, ...replacementEntry(stream, changed, changedIds));
       return value;
     });
+  }
+
+  /** @throws Problem quota-exceeded where the stream alone has more than the limit and more than the project stores */
+  private async stage(
+    tx: Transaction,
+    projectId: number,
+    parts: AsyncIterable<readonly NewObjectRow[]>,
+  ): Promise<void> {
+    const staged = { ...NO_CHANGE };
+    let most: UsageChange = STAGED_UNCHECKED;
+    for await (const objects of parts) {
+      if (objects.length === 0) continue;
+      const { objects: count, bytes } = sizeOf(objects);
+      staged.objects += count;
+      staged.bytes += bytes;
+      if (exceeds(staged, most)) most = await this.quotas.requireTotal(tx, projectId, staged);
+      await this.store.stage(tx, objects);
+    }
   }
 
   private async mergeWithRetries(tx: Transaction, stream: FeedStream): Promise<MergedStream> {

@@ -9,6 +9,7 @@ export {
   isShareUsedUp,
   QuotaExceeded,
   QuotaStore,
+  STAGED_UNCHECKED,
   toNumber,
   UNLIMITED,
   type UsageChange,

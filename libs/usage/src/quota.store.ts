@@ -22,6 +22,9 @@ export interface UsageLimits {
 /** The room of a project without limits. */
 export const UNLIMITED: Readonly<UsageChange> = { objects: Infinity, bytes: Infinity };
 
+/** Staged without a comparison with the limits of the project, so that a small write needs no further query. */
+export const STAGED_UNCHECKED: Readonly<UsageChange> = { objects: 20_000, bytes: 64 * 1024 * 1024 };
+
 /** $2 and $3: the limits of projects without their own. */
 const LIMITS = `
   SELECT coalesce(objects_max, $2::bigint) AS objects, coalesce(bytes_max, $3::bigint) AS bytes
