@@ -7,6 +7,7 @@ import { Stowage } from '../cli/stowage.js';
 import { settingsFor, TestApi, type TestProject } from '../harness/api.js';
 import { TestApp } from '../harness/app.js';
 import { RUN } from '../harness/run.js';
+import { waitFor } from '../jobs/jobs.js';
 
 /**
  * A server that is not notified, and does not notice it, uses a key for 10 minutes. The bound of 5 seconds has specs with a clock
@@ -47,7 +48,7 @@ describe('with another server process', () => {
   /** Waits until this number of servers listens. */
   async function listeners(count: number): Promise<void> {
     const listening = `SELECT FROM pg_stat_activity WHERE ${LISTENERS} AND state = 'idle' AND query LIKE 'LISTEN%'`;
-    while ((await api.db.sql(listening)).length < count) await sleep(20);
+    await waitFor(async () => ((await api.db.sql(listening)).length >= count ? true : undefined));
   }
 
   const statusOf = async ({ key }: Key): Promise<number> =>
@@ -119,12 +120,12 @@ describe('a key in steady use', () => {
       const project = await api.project();
       const { key } = await createKey(api, project);
       const cache = api.app.get(KeyCache);
-      while (cache.beginLookUp().session === 0) await sleep(5);
+      await waitFor(() => Promise.resolve(cache.beginLookUp().session === 0 ? undefined : true));
       expect((await api.call('GET', '/batches?page_size=1&count=none', { key })).status).toBe(200);
       clock.mockImplementation(() => now() + 6_000);
       // The server checks every 2 seconds that notifications arrive.
       const hash = hashOf(key, RUN.keySecret).toString('latin1');
-      while (cache.find(hash) === undefined) await sleep(20);
+      await waitFor(() => Promise.resolve(cache.find(hash)));
       queries.mockClear();
       for (let i = 0; i < 100; i++)
         expect((await api.call('GET', '/batches?page_size=1&count=none', { key })).status).toBe(200);

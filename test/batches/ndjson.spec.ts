@@ -7,6 +7,8 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
 import type { Reply, TestProject } from '../harness/api.js';
 import { TestApp } from '../harness/app.js';
+import { countLockWaits } from '../harness/tables.js';
+import { waitFor } from '../jobs/jobs.js';
 import { postBatch, type BatchBody, type WholeBatchBody } from '../objects/wire.js';
 
 let api: TestApp;
@@ -231,7 +233,12 @@ describe('a stream of any length', () => {
       sending = stream('pressed', function* () {
         for (; sent < 20_000; sent++) yield `{"object_id":"pressed-${String(sent)}","data":{"text":"${text}"}}\n`;
       });
-      await sleep(1_000);
+      let [last, looks] = [-1, 0];
+      await waitFor(async () => {
+        const isSame = last === sent && (await countLockWaits(api.db)) > 0;
+        [last, looks] = [sent, isSame ? looks + 1 : 0];
+        return looks === 20 ? true : undefined;
+      });
       expect(sent).toBeLessThan(7_500);
       await tx.query(`DELETE FROM objects WHERE object_id = 'pressed-0'`);
     });

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { JobRunner, WriteOperations, type WriteOperation } from '#jobs';
 import { Config } from '#platform';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
@@ -12,17 +11,29 @@ let api: TestApp;
 let other: NestFastifyApplication;
 let keys: TestProject['keys'];
 let key: string;
-let runs = 0;
+/** How often each job was run. */
+const runs = new Map<string, number>();
+let isForced = false;
+/** One at a time, so that the others leave slots to its second run. */
+let isWaiting = false;
 
-/** Inserts a row into a table without a unique key, so that a second run would be visible. */
+/**
+ * Inserts a row into a table without a unique key, so that a second run would be visible. While workers are forced to run jobs again, a
+ * run waits before its receipt until the second one of its job has begun.
+ */
 const effect: WriteOperation = {
   name: 'test.effect',
-  run: async ({ projectId }, receipt) => {
-    runs++;
+  run: async ({ projectId, requestSeq }, receipt) => {
+    const timesRun = (): number => runs.get(requestSeq) ?? 0;
+    runs.set(requestSeq, timesRun() + 1);
     const response = { status: 200, text: '{}' };
     await api.db.transaction(async (tx) => {
       await tx.query('INSERT INTO effects VALUES ($1)', [projectId]);
-      await sleep(20);
+      if (isForced && !isWaiting) {
+        isWaiting = true;
+        await waitFor(() => Promise.resolve(timesRun() > 1 ? true : undefined));
+        isWaiting = false;
+      }
       await receipt?.(tx, response);
     });
     return response;
@@ -42,22 +53,26 @@ afterAll(async () => {
   await api.stop();
 });
 
-describe('two workers that are both forced to run every job', () => {
+describe('two workers that are forced to run the same jobs', () => {
   it('commit the effect of each job once', async () => {
     for (let i = 0; i < 40; i++) await submitJob(api, 'POST', '/batches', { key, body: { batch_id: String(i) } });
     await api.db.sql(`UPDATE jobs SET operation = 'test.effect'`);
+    isForced = true;
     await Promise.all([api.app, other].map((app) => app.get(JobRunner).start()));
     await waitFor(async () => {
       await api.db.sql(
         `SELECT graphile_worker.force_unlock_workers(array_agg(DISTINCT locked_by)) FROM graphile_worker.jobs
          WHERE locked_by IS NOT NULL`,
       );
+      await api.db.sql('NOTIFY "jobs:insert"');
       const [row] = await api.db.sql<{ left: number }>(
         `SELECT count(*)::int AS left FROM jobs WHERE status IN ('queued', 'running')`,
       );
       return row?.left === 0 ? true : undefined;
     });
-    expect(runs).toBeGreaterThan(40);
+    isForced = false;
+    expect(Math.max(...runs.values())).toBeGreaterThan(1);
+    expect(runs.size).toBe(40);
     expect(await api.db.sql('SELECT FROM effects')).toHaveLength(40);
     expect(await api.db.sql(`SELECT FROM jobs WHERE status = 'succeeded' AND result = '{}'`)).toHaveLength(40);
   });

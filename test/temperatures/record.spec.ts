@@ -367,17 +367,15 @@ describe('POST .../temperatures with idempotency keys and jobs', () => {
 
   it('runs as a job with Prefer: respond-async, with the time of the request', async () => {
     const { producer: key, admin } = project.keys;
-    const from = Date.now();
+    const clock = jest.spyOn(api.app.get(Clock), 'receivedAt').mockReturnValue(Date.parse(`${AT}Z`) * 1_000);
     const job = await submitJob(api, 'POST', lab.path, { key, body: '{"temperature":1.50}' });
-    const until = Date.now();
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    clock.mockRestore();
     await api.app.get(JobRunner).start();
     const done = await waitForJob(api, key, job);
     expect(done).toMatchObject({ status: 'succeeded', result_status: 201, result: { temperature: 1.5 } });
     const [reading] = (await lab.get()).json<PageBody<ReadingBody>>().results;
     expect(reading).toEqual(done.result);
-    const time = Date.parse(reading?.recorded_at ?? '');
-    expect(time >= from && time <= until + 10).toBe(true);
+    expect(reading?.recorded_at).toBe(`${AT}Z`);
     expect((await api.call('GET', '/jobs', { key: admin })).json()).toMatchObject({
       count: 1,
       results: [{ id: job.id }],

@@ -1,10 +1,10 @@
 import { parseFilter, type Filter, type FilterParameters } from '#filter';
 import { Config } from '#platform';
 import { Problem } from '#http';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
+import { waitFor } from '../../../test/jobs/jobs.js';
 import {
   expectedOf,
   expectSame,
@@ -213,7 +213,7 @@ describe('the aggregates of one project', () => {
         );
         return Number(row?.n);
       };
-      while ((await waiting()) < share) await sleep(10);
+      await waitFor(async () => ((await waiting()) < share ? undefined : true));
       const { ok } = (await db.database.query<{ ok: boolean }>('SELECT true AS ok'))[0] ?? { ok: false };
       expect([ok, await waiting()]).toEqual([true, share]);
     });

@@ -4,6 +4,7 @@ import pg from 'pg';
 import { TestApi, type TestProject } from '../../../test/harness/api.js';
 import { countLockWaits } from '../../../test/harness/tables.js';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
+import { waitFor } from '../../../test/jobs/jobs.js';
 import { RollupStore, splitSpan, type MeasuredSpan, type RollupOp } from './rollup.store.js';
 
 const FROM = '2024-12-10T00:00:00Z';
@@ -198,7 +199,7 @@ describe('rollups', () => {
     await blocker.connect();
     await blocker.query('BEGIN; SELECT FROM rollups FOR UPDATE');
     const first = rollups.refresh(span);
-    while ((await countLockWaits(db)) === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    await waitFor(async () => ((await countLockWaits(db)) === 0 ? undefined : true));
     await change('DELETE', '/objects/only');
     await rollups.refresh({ ...span, from: '2024-12-10T04:00:00Z' });
     await blocker.query('ROLLBACK');
