@@ -168,6 +168,15 @@ describe.each(['PUT', 'lines'] as const)('mode=partial for an existing batch, by
     expect(await idsIn(id)).toEqual([`${id} 1`, `${id} 5`]);
   });
 
+  it('skips the valid objects of a repeated request with on_conflict=skip', async () => {
+    const id = `skipped ${way}`;
+    const objects = [validObject(`${id} 1`), INVALID];
+    const errors = [at(way, 1, '/at'), at(way, 1, '/data/0/key')];
+    expectPart(await send(way, id, objects, '&on_conflict=skip'), id, 1, 1, errors, 0);
+    expectPart(await send(way, id, objects, '&on_conflict=skip'), id, 0, 1, errors, 1);
+    expect(await idsIn(id)).toEqual([`${id} 1`]);
+  });
+
   it('replaces a batch with the valid objects, or adds them to it', async () => {
     const id = `changed ${way}`;
     await send(way, id, [validObject(`${id} 1`), validObject(`${id} 2`)]);

@@ -328,6 +328,9 @@ describe('stowage load of NDJSON', () => {
     expect(again.stdout).toMatch(/^part\/packed-part\.ndjson\.gz: already stored \(1 object\), 1 object rejected$/m);
     expect(again.stdout + again.stderr).not.toContain('part/rejects.ndjson:');
     expect(await countObjects('part')).toBe(1);
+    expect((await load([...args, '--on-conflict', 'skip'])).stdout).toMatch(
+      /^part\/packed-part\.ndjson\.gz: no new objects, skipped 1 object whose id exists, 1 object rejected$/m,
+    );
   });
 
   it('writes an entry for a missing file, and no file of rejected lines if there are none', async () => {

@@ -179,11 +179,11 @@ export class BatchWriter {
         tx.setRollbackOnly();
         return result;
       }
-      const { stored, rejected, addedSeqs } = result;
+      const { stored, skipped, rejected, addedSeqs } = result;
       if (reader.hasSubjects && addedSeqs !== null) {
         await this.store.invalidateRollups(tx, targetOf(write), addedSeqs);
       }
-      if (write.isPartial && stored === 0 && rejected.objects > 0) {
+      if (write.isPartial && stored + skipped === 0 && rejected.objects > 0) {
         const detail = 'None of the objects can be stored; see errors.';
         throw new Problem('invalid-body', { detail, errors: rejected.listed, errorCount: rejected.count });
       }
