@@ -108,12 +108,13 @@ describe('a condition on the values of an encrypted key', () => {
         body: { encrypted_keys: keys },
         headers: { 'Content-Type': 'application/merge-patch+json' },
       });
-    expect(errorOf(await list(['free', 'hall']), 'invalid-body')).toEqual([
-      `/encrypted_keys/1: "hall" cannot be encrypted: the threshold of the webhook "hot" (${id}) needs its values`,
+    expect(errorOf(await list(['free', 'hall.heat']), 'invalid-body')).toEqual([
+      `/encrypted_keys/1: "hall.heat" cannot be encrypted: the threshold of the webhook "hot" (${id}) needs its values`,
     ]);
-    expect((await list(['free'])).status).toBe(200);
-    await api.call('DELETE', `/webhooks/${id}`, { key: other.keys.admin });
+    // The threshold takes its key literally.
     expect((await list(['free', 'hall'])).status).toBe(200);
+    await api.call('DELETE', `/webhooks/${id}`, { key: other.keys.admin });
+    expect((await list(['free', 'hall.heat'])).status).toBe(200);
   });
 
   it.each([
@@ -262,5 +263,43 @@ describe('the list of encrypted keys of a project', () => {
   it('can be set by operators only', async () => {
     const options = { key: project.keys.admin, body: { encrypted_keys: ['type'] } };
     expect((await api.call('PATCH', `/projects/${String(project.projectId)}`, options)).status).toBe(403);
+  });
+});
+
+describe('an aggregate or threshold that takes a key with dots literally', () => {
+  const owner = 'owner.count';
+
+  beforeAll(async () => {
+    const object = { batch_id: 'b', object_id: 'dots', data: { type: 'dots', [owner]: 3, owner: { count: 'hidden' } } };
+    expect((await api.call('POST', '/objects', { key: project.keys.admin, body: object })).status).toBe(201);
+  });
+
+  it.each([
+    [`op=sum&key=${owner}`, [{ group: null, value: 3, count: 1 }]],
+    [`op=count&by=data.${owner}`, [{ group: 3, value: 1, count: 1 }]],
+    [`op=count&by=data.type&series=data.${owner}`, [{ group: 'dots', series: 3, value: 1, count: 1 }]],
+  ])(
+    'is not refused for the encrypted key before the dot, whose values it does not read: %s',
+    async (path, results) => {
+      const reply = await get(`/objects/aggregate?${path}`);
+      expect([reply.status, reply.json()]).toMatchObject([200, { results }]);
+    },
+  );
+
+  it('is refused where the whole key is encrypted', async () => {
+    const error = 'needs the values of the key "a.b", which are encrypted';
+    for (const [path, parameter] of [
+      ['op=sum&key=a.b', 'key'],
+      ['op=count&by=data.a.b', 'by'],
+      ['op=count&by=subject&series=data.a.b', 'series'],
+    ] as const)
+      expect(errorOf(await get(`/objects/aggregate?${path}`), 'invalid-query')).toEqual([`${parameter}: ${error}`]);
+  });
+
+  it('is stored as the threshold of a webhook', async () => {
+    const threshold = { op: 'max', key: owner, bucket: '1h', compare: { $gt: 1 } };
+    const body = { name: 'dots', url: 'https://hooks.example.com/', events: ['threshold.reached'], threshold };
+    const options = { key: project.keys.admin, body: { ...body, is_enabled: false } };
+    expect((await api.call('POST', '/webhooks', options)).status).toBe(201);
   });
 });

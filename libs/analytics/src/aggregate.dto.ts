@@ -125,7 +125,7 @@ export function aggregateOf(query: AggregateQuery, encrypted: EncryptedKeyList):
   };
   const keys = { key, by: keyOf(aggregate.by), series: keyOf(aggregate.series) };
   for (const [parameter, name] of Object.entries(keys)) {
-    const detail = encryptionError(encrypted, { key: name, isLiteral: false });
+    const detail = encryptionError(encrypted, { key: name, isLiteral: true });
     if (detail !== null) errors.add({ parameter, detail });
   }
   if (errors.count > 0) throw errors.problem('invalid-query');

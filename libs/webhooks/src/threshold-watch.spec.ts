@@ -24,16 +24,18 @@ beforeAll(async () => {
   const rollups = new RollupStore(db.database);
   aggregates = new AggregateService(new AggregateStore(db.database), rollups, new RollupRefresher(rollups), config);
   webhooks = new WebhookStore(db.database, config);
-  watch = watchOf(aggregates);
 });
 afterAll(() => db.close());
 beforeEach(async () => {
+  watch = watchOf(aggregates);
   projectId++;
   await db.sql('DELETE FROM webhooks');
 });
 
-function watchOf(service: AggregateService): ThresholdWatch {
-  const encryption = new EncryptedKeys(db.database, Telemetry.off(), config);
+function watchOf(
+  service: AggregateService,
+  encryption = new EncryptedKeys(db.database, Telemetry.off(), config),
+): ThresholdWatch {
   return new ThresholdWatch(new EventStore(db.sequence, Telemetry.off()), service, encryption, db.database);
 }
 
@@ -104,6 +106,26 @@ describe('a threshold', () => {
     await look('11:59');
     await look('12:01');
     expect(await told()).toEqual([first, ['11:00', 9]]);
+  });
+
+  it('is not computed of the values of an encrypted key, and takes its key literally', async () => {
+    const encryption = new EncryptedKeys(db.database, Telemetry.off(), config);
+    watch = watchOf(aggregates, encryption);
+    await create({ op: 'count', key: 'a.b', compare: { $lt: 1 } });
+    const encrypt = async (keys: string[]): Promise<void> => {
+      await db.sql(
+        `INSERT INTO projects (project_id, seq, name, encrypted_keys, encryption_key_id) VALUES ($1, 1, 'p', $2, 'k')
+         ON CONFLICT (project_id) DO UPDATE SET encrypted_keys = excluded.encrypted_keys`,
+        [projectId, keys],
+      );
+      await encryption.read();
+    };
+    await encrypt(['a.b']);
+    await look('11:00');
+    expect(await told()).toEqual([]);
+    await encrypt(['a']);
+    await look('11:00');
+    expect(await told()).toEqual([['10:00', 0]]);
   });
 
   it('is told of a bucket that reaches it after its end, and not of older ones', async () => {

@@ -84,7 +84,7 @@ export class ThresholdWatch {
   private async check(projectId: number, id: string, threshold: ThresholdDto): Promise<void> {
     const { op, key = null, bucket, compare, subject } = threshold;
     // A version that did not lock the list has stored the webhook while the list was changed.
-    if (encryptionError(this.encryption.unsearchableKeysOf(projectId), { key, isLiteral: false }) !== null)
+    if (encryptionError(this.encryption.unsearchableKeysOf(projectId), { key, isLiteral: true }) !== null)
       throw new Error('the values of its key are encrypted');
     const minutes = bucketMinutes(bucket);
     const parsed = parseBucket(bucket);

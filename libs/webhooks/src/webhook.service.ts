@@ -246,7 +246,7 @@ function requireKey({ op, key }: ThresholdDto): void {
 }
 
 function keyOf(threshold: ThresholdDto): { key: string | null; isLiteral: boolean } {
-  return { key: threshold.key ?? null, isLiteral: false };
+  return { key: threshold.key ?? null, isLiteral: true };
 }
 
 function rejectNotFound(): never {
