@@ -24,6 +24,7 @@ import { CompatibilityAndQueuedJobs1766200000000 } from './023-compatibility-and
 import { UndeleteBounds1766300000000 } from './024-undelete-bounds.js';
 import { WebhookDeliveries1766400000000 } from './025-webhook-deliveries.js';
 import { RemovedEncryptedKeys1766500000000 } from './026-removed-encrypted-keys.js';
+import { EncryptionLeases1766600000000 } from './027-encryption-leases.js';
 import type { NamedMigration, SchemaMigration } from './schema-migration.js';
 
 export { MIGRATION_LOCK_TIMEOUT } from './concurrent-index.js';
@@ -61,6 +62,7 @@ const PHASED_MIGRATIONS: readonly (new () => SchemaMigration)[] = [
   UndeleteBounds1766300000000,
   WebhookDeliveries1766400000000,
   RemovedEncryptedKeys1766500000000,
+  EncryptionLeases1766600000000,
 ];
 
 /** Every migration, oldest first. Append only: the result of a migration that may have run is never changed. */

@@ -196,6 +196,10 @@ describe('the list of encrypted keys of a project with 12,000 objects', () => {
     await worker.ended;
     expect(await cursorOf()).toBeGreaterThanOrEqual(at);
     expect(await isPending(project)).toBe(true);
+    // Another process waits until two minutes have passed.
+    const expire =
+      'UPDATE projects SET encryption_leased_until = now() WHERE project_id = $1 AND encryption_holder IS NOT NULL';
+    expect(await api.db.sql(`${expire} RETURNING 1`, [project.projectId])).toHaveLength(1);
   });
 
   it('leaves no plain value in any table while clients read and write, and reads stay the same', async () => {

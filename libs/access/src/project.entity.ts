@@ -57,4 +57,12 @@ export class ProjectEntity {
   /** When the list was changed, or the values began to be sealed with another data key; the stored objects are sealed after that. */
   @Column('timestamptz', { nullable: true })
   encryption_changed_at: Date | null;
+
+  /** The process that seals and opens the stored values; null for none. */
+  @Column('uuid', { nullable: true })
+  encryption_holder: string | null;
+
+  /** When another process may take over, or since when none has the project. */
+  @Column('timestamptz', { nullable: true })
+  encryption_leased_until: Date | null;
 }

@@ -1,9 +1,16 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, expect, it } from '@jest/globals';
-import { DataKey } from '#encryption';
+import { AuditLog } from '#audit';
+import { Database } from '#database';
+import { DataKey, EncryptedKeys } from '#encryption';
+import { SegmentMergeStore, SegmentStore } from '#inverted-index';
+import { Config } from '#platform';
+import { UsageStore } from '#usage';
 import type { TestProject } from '../../../test/harness/api.js';
 import { TestApp } from '../../../test/harness/app.js';
 import { ReencryptionStep } from './reencryption-step.js';
+import { SealedJobStore } from './sealed-job.store.js';
+import { SealedObjectStore } from './sealed-object.store.js';
 import { SealedProjectStore } from './sealed-project.store.js';
 import { startWalk, type Walk } from './walk.js';
 
@@ -48,11 +55,17 @@ async function encrypt(): Promise<void> {
 
 const take = (walk: Walk): Promise<Walk | null> => api.app.get(ReencryptionStep).take(walk);
 
-async function start(): Promise<Walk> {
-  const due = await api.app.get(SealedProjectStore).listDue(new DataKey(key).id);
+/** Takes the project for a process. @returns null where another one has it */
+async function find(store: SealedProjectStore): Promise<Walk | null> {
+  const due = await store.take(new DataKey(key).id, [], 100);
   const found = due.find(({ projectId }) => projectId === project.projectId);
-  if (found === undefined) throw new Error('the project is not due');
-  return startWalk(found);
+  return found === undefined ? null : startWalk(found);
+}
+
+async function start(): Promise<Walk> {
+  const walk = await find(api.app.get(SealedProjectStore));
+  if (walk === null) throw new Error('the project is not due');
+  return walk;
 }
 
 async function step(walk: Walk): Promise<Walk> {
@@ -82,7 +95,50 @@ function whileLocked<T>(batchId: string, work: () => Promise<T>): Promise<T> {
   });
 }
 
-it('never moves the cursor back without a restore, and of two processes one stops where the other one has moved it', async () => {
+/** Another process on the same database. */
+function otherProcess(): { store: SealedProjectStore; step: ReencryptionStep } {
+  const { app } = api;
+  const store = new SealedProjectStore(api.db.database);
+  const step = new ReencryptionStep(
+    store,
+    app.get(SealedObjectStore),
+    app.get(SealedJobStore),
+    app.get(SegmentStore),
+    app.get(SegmentMergeStore),
+    app.get(UsageStore),
+    app.get(AuditLog),
+    app.get(EncryptedKeys),
+    app.get(Database),
+    app.get(Config),
+  );
+  return { store, step };
+}
+
+/** As if no step had been taken for two minutes. */
+async function expireLease(): Promise<void> {
+  const sql = `UPDATE projects SET encryption_leased_until = now() WHERE project_id = $1`;
+  await api.db.sql(sql, [project.projectId]);
+}
+
+it('has a project for one process, whose steps renew the lease, and ends the walk of a process that has lost it', async () => {
+  await encrypt();
+  const other = otherProcess();
+  const first = await start();
+  expect(await find(other.store)).toBeNull();
+  await expireLease();
+  const stepped = await step(first);
+  expect(await find(other.store)).toBeNull();
+
+  await expireLease();
+  let walk = await find(other.store);
+  expect(walk?.cursor).toBe(stepped.cursor);
+  expect(await take(stepped)).toBeNull();
+  expect(await cursor()).toBe(stepped.cursor);
+  while (walk !== null && walk.phase !== 'done') walk = await other.step.take(walk);
+  expect([walk?.changed, await countPlain(), await cursor()]).toEqual([1_800 - stepped.changed, 0, -1n]);
+});
+
+it('never moves the cursor back without a restore, and of two walks one stops where the other one has moved it', async () => {
   await encrypt();
   const [first, second] = [await start(), await start()];
   const one = await step(first);
@@ -90,7 +146,7 @@ it('never moves the cursor back without a restore, and of two processes one stop
   expect(await take(second)).toBeNull();
   expect(await cursor()).toBe(one.cursor);
 
-  // A process that is started later continues; the other one stops as soon as the cursor moves.
+  // A walk that is started later continues; the other one stops as soon as the cursor moves.
   let walk = await whileLocked('a', async () => {
     const taken = await step(await start());
     expect(taken.leftOut).toHaveLength(1);

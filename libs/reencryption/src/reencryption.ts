@@ -7,13 +7,14 @@ import { Injectable, Logger, type BeforeApplicationShutdown } from '@nestjs/comm
 import { SealedProjectStore } from './sealed-project.store.js';
 import { ReencryptionStep } from './reencryption-step.js';
 import { startWalk, type Walk } from './walk.js';
-import { WalkedElsewhere } from './walked-elsewhere.js';
 
 /** How often it is looked up which projects have to be sealed. */
 const EVERY_MS = 2_000;
 /** The pause before objects whose batch was locked, or segments of the index, are looked at again. It doubles while nothing can be done. */
 const RETRY_AFTER_MS = 1_000;
 const RETRY_AFTER_MAX_MS = 5_000;
+/** The walks that this process has at a time: so few that each has its turn before the lease of its project expires. */
+const WALKS_MAX = 100;
 
 /** Listed among the tasks of the maintenance. */
 const TASK = 'encrypt and decrypt stored values';
@@ -35,7 +36,6 @@ export class Reencryption implements BeforeApplicationShutdown {
   private running: Promise<void> | undefined;
   /** The last error of the current run. */
   private failure: string | undefined;
-  private readonly elsewhere = new WalkedElsewhere();
 
   constructor(
     private readonly projects: SealedProjectStore,
@@ -62,7 +62,6 @@ export class Reencryption implements BeforeApplicationShutdown {
         await this.run(keyId);
       } catch (error) {
         this.maintenance.record(TASK, true, describeError(error));
-        this.elsewhere.forgetAll();
         // The heartbeat of the job runner logs an outage of the database.
         if (!isConnectionLoss(error)) this.log.warn(`encrypting failed; it is tried again: ${describeError(error)}`);
       }
@@ -79,7 +78,7 @@ export class Reencryption implements BeforeApplicationShutdown {
       this.maintenance.record(TASK, true);
       const unfinished: Turn[] = [];
       for (const turn of turns) {
-        if (this.stopping.signal.aborted) return;
+        if (this.stopping.signal.aborted) return this.projects.giveBack(idsOf(turns));
         const next = turn.readyAtMs > performance.now() ? turn : await this.take(turn);
         if (next !== null) unfinished.push(next);
       }
@@ -93,7 +92,7 @@ export class Reencryption implements BeforeApplicationShutdown {
     this.maintenance.record(TASK, false, this.failure);
   }
 
-  /** @returns walks of the projects that are due, and that neither this process nor another one has */
+  /** @returns walks of more projects that are due, and that no other process has */
   private async findDue(keyId: string, turns: readonly Turn[]): Promise<Turn[]> {
     await this.encryption.requireLists();
     // What is sealed with a key that is not here would be sealed again, and its key forgotten.
@@ -102,17 +101,15 @@ export class Reencryption implements BeforeApplicationShutdown {
       this.log.log(`the values of project ${String(projectId)} are encrypted with the data key ${keyId} from now on`);
     }
     for (const id of await this.projects.forgetKeys(keyId)) this.log.log(`the data key ${id} is not needed any more`);
-    const own = new Set(turns.map(({ walk }) => walk.project.projectId));
-    const free = this.elsewhere.selectFree(await this.projects.listDue(keyId));
-    return free
-      .filter(({ projectId }) => !own.has(projectId))
-      .map((project) => ({ walk: startWalk(project), workedMs: 0, readyAtMs: 0 }));
+    const taken = await this.projects.take(keyId, idsOf(turns), WALKS_MAX - turns.length);
+    return taken.map((project) => ({ walk: startWalk(project), workedMs: 0, readyAtMs: 0 }));
   }
 
   /** Takes a step, and rests. @returns null where the walk has ended */
   private async take({ walk, workedMs: before }: Turn): Promise<Turn | null> {
     const startMs = performance.now();
     const next = await this.attempt(walk);
+    if (next === null) await this.projects.giveBack([walk.project.projectId]);
     const tookMs = performance.now() - startMs;
     const workedMs = before + tookMs;
     await this.pause(tookMs);
@@ -132,7 +129,6 @@ export class Reencryption implements BeforeApplicationShutdown {
       return await this.step.take(walk);
     } catch (error) {
       if (isConnectionLoss(error)) throw error;
-      this.elsewhere.forget(projectId);
       this.failure = describeError(error);
       this.log.warn(
         `encrypting the values of project ${String(projectId)} failed; it is tried again: ${describeError(error)}`,
@@ -151,6 +147,10 @@ export class Reencryption implements BeforeApplicationShutdown {
   private async pause(ms: number): Promise<void> {
     await sleep(ms, undefined, { signal: this.stopping.signal, ref: false }).catch(() => undefined);
   }
+}
+
+function idsOf(turns: readonly Turn[]): number[] {
+  return turns.map(({ walk }) => walk.project.projectId);
 }
 
 /** Until one of the walks can go on; at most until it is looked up again which projects are due. */
