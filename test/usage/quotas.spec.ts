@@ -197,16 +197,35 @@ describe('concurrent writers of a project', () => {
 
 describe('a job of a project at its limit', () => {
   it('fails with the problem of its write, which a retry stores when there is room', async () => {
-    const client = await projectWith(2, { objects_max: 2 });
+    const client = await projectWith(2, { objects_max: 3 });
     const { admin, producer } = client.project.keys;
     const body = { batch_id: 'j', objects: objectsOf('j', 2) };
     const job = await submitJob(api, 'POST', '/batches', { key: producer, body });
     const failed = await waitForJob(api, producer, job);
-    expect(failed).toMatchObject({ status: 'failed', problem: { status: 429, quota: 'objects', limit: 2, added: 2 } });
+    expect(failed).toMatchObject({ status: 'failed', problem: { status: 429, quota: 'objects', limit: 3, added: 2 } });
     await setLimits(client, { objects_max: 4 });
     await api.call('POST', `${job.url}/retry`, { key: admin });
     expect((await waitForJob(api, producer, job)).status).toBe('succeeded');
     expect((await client.expectExact()).objects).toBe(4);
+  });
+
+  it('is not accepted where the project has no room for any object, and its body is not stored', async () => {
+    const client = await projectWith(2, { objects_max: 2 });
+    const { projectId } = client.project;
+    const prefer = { Prefer: 'respond-async' };
+    const lines = objectsOf('j', 2).map((one) => JSON.stringify(one));
+    const replies = [
+      await client.call('POST', '/batches', { batch_id: 'j', objects: objectsOf('j', 2) }, prefer),
+      await client.call('PUT', '/batches/j', lines.join('\n'), { ...NDJSON, ...prefer }),
+      await client.call('POST', ROOM, { temperature: 20.5 }, prefer),
+    ];
+    for (const reply of replies) {
+      expect(expectQuotaExceeded(reply)).toMatchObject({ quota: 'objects', limit: 2, added: 1 });
+    }
+    for (const table of ['jobs', 'job_parts']) {
+      expect(await api.db.sql(`SELECT FROM ${table} WHERE project_id = $1`, [projectId])).toEqual([]);
+    }
+    await client.send([200], 'PUT', '/batches/b', { objects: objectsOf('o', 2) });
   });
 
   it('is not accepted where it is a report of firmware, for which the device gets the problem at once', async () => {
@@ -239,6 +258,7 @@ describe('the figures of a quota', () => {
     const event = { firmware: '1.0.0', timestamp: 1_700_000_000 };
     const path = `/firmware/${client.project.deviceId}`;
     expect(figures(await api.call('POST', path, { key: device, body: event }))).toEqual({ ...rejected, added: 1 });
+    await setLimits(client, { objects_max: 9 });
     const job = await submitJob(api, 'POST', '/batches', { key: producer, body });
     const { problem } = (await waitForJob(api, admin, job)) as { problem?: object };
     expect(Object.keys(problem ?? {})).toEqual(expect.arrayContaining(['quota', 'limit', 'added']));

@@ -13,10 +13,8 @@ import {
   type HttpContext,
   type Principal,
   CurrentPrincipal,
-  ProjectId,
 } from '#http';
 import { FeedOperations, FeedReader, type FeedList } from '#feeds';
-import { QuotaStore } from '#usage';
 import { Controller, Get, Param, Post, Query } from '@nestjs/common';
 import { ApiBody, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import {
@@ -47,7 +45,6 @@ export class FirmwareController {
     private readonly writes: WriteService,
     private readonly devices: DeviceService,
     private readonly reader: FeedReader,
-    private readonly quotas: QuotaStore,
     feeds: FeedOperations,
   ) {
     this.reporting = feeds.register({ name: 'firmware.report', parse: parseReport, respond: eventResponse });
@@ -60,15 +57,10 @@ export class FirmwareController {
   @ApiBody({ type: FirmwareReportDto })
   @ApiResult(202, FirmwareAcceptedDto, { location: true, description: 'The report was accepted as a job.' })
   @ApiProblems('malformed-request', 'invalid-body', 'quota-exceeded')
-  async reportFirmware(
-    @CurrentPrincipal() { deviceId }: Principal,
-    @ProjectId() projectId: number,
-    @Http() http: HttpContext,
-  ): Promise<string> {
+  async reportFirmware(@CurrentPrincipal() { deviceId }: Principal, @Http() http: HttpContext): Promise<string> {
     if (deviceId === null) throw new Error('a key of the role device has no device');
     // Validated before it is accepted, so that the device gets errors in this response and not only in the job.
     readBody(FirmwareReportDto, jsonBody({ body: requireBody(http.request.body) }));
-    await this.quotas.requireAnyRoom(projectId);
     const textOf = (job: string): string => JSON.stringify({ message: 'Update Accepted.', job });
     return this.writes.accept(this.reporting, http, { params: { device_id: deviceId }, textOf });
   }

@@ -2,13 +2,12 @@ import { AccessModule } from '#access';
 import { ClearTextKeys, EncryptionModule } from '#encryption';
 import { JobsModule } from '#jobs';
 import { FeedsModule } from '#feeds';
-import { UsageModule } from '#usage';
 import { Module } from '@nestjs/common';
 import { FIRMWARE_KEYS } from './firmware.js';
 import { FirmwareController } from './firmware.controller.js';
 
 @Module({
-  imports: [EncryptionModule, AccessModule, JobsModule, UsageModule, FeedsModule],
+  imports: [EncryptionModule, AccessModule, JobsModule, FeedsModule],
   controllers: [FirmwareController],
 })
 export class FirmwareModule {

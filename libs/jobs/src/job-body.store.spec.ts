@@ -7,6 +7,7 @@ import { Logger } from '@nestjs/common';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
 import { sealedJobs } from '../../../test/harness/sealed-jobs.js';
+import { JobBodyRoom } from './job-body-room.js';
 import { JobBodyStore } from './job-body.store.js';
 import { JobPlaces } from './job-places.js';
 import type { JobKey } from './job-key.js';
@@ -38,7 +39,8 @@ beforeAll(async () => {
   places = new JobPlaces(db.database, maintenance);
   jobs = new JobStore(db.database, config, sealedJobs(db.database));
   await new JobQueueStore(db.database).onModuleInit();
-  bodies = new JobBodyStore(new StreamParts(jobs, db.sequence, budget, DiskReserve.none(), config), config);
+  const parts = new StreamParts(jobs, db.sequence, budget, DiskReserve.none(), config);
+  bodies = new JobBodyStore(parts, new JobBodyRoom(db.database, config), config);
 });
 beforeEach(async () => {
   await db.sql('TRUNCATE jobs, job_parts, job_workers, graphile_worker._private_jobs');
@@ -161,6 +163,17 @@ describe('the stored body of a job', () => {
   it('is deleted when the client disconnects before its end', async () => {
     await expect(save(stream(true))).rejects.toThrow('the client has gone');
     expect(await storedParts()).toBe(0);
+  });
+});
+
+describe('the room for bodies of a project', () => {
+  it('is taken once by requests at the same time', async () => {
+    const config = new Config({ JOB_BODIES_BYTES_MAX: String(4 * MIB) });
+    const room = new JobBodyRoom(db.database, config);
+    await save(stream());
+    const taken = await Promise.allSettled([1, 2, 3, 4].map(() => room.take(key.projectId, MIB, MIB)));
+    expect(taken.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'rejected', 'rejected']);
+    await room.take(key.projectId + 1, 4 * MIB, 4 * MIB);
   });
 });
 

@@ -1,6 +1,7 @@
 import { Config } from '#platform';
 import { isStreamType, JsonBody, RequestStream, type BodyLimit } from '#http';
 import { Injectable } from '@nestjs/common';
+import { JobBodyRoom } from './job-body-room.js';
 import type { JobKey } from './job-key.js';
 import type { ClaimedJob } from './job.store.js';
 import { StreamParts } from './stream-parts.js';
@@ -11,21 +12,27 @@ import { StreamReader } from './stream-reader.js';
 export class JobBodyStore {
   constructor(
     private readonly parts: StreamParts,
+    private readonly room: JobBodyRoom,
     private readonly config: Config,
   ) {}
 
   /**
-   * Stores a stream before its job. Parts without a job are deleted here when the stream breaks off, and by maintenance when the
-   * process dies.
+   * Stores a stream before its job, and takes the room of a JSON body, which is stored with its job. Parts without a job are deleted
+   * here when the stream breaks off, and by maintenance when the process dies.
    * @param jobId the number to store it under; another one is used where it exists
-   * @throws the error of the stream; the problems of `StreamParts`
+   * @throws the error of the stream; the problems of `JobBodyRoom` and `StreamParts`
    */
-  async save(projectId: number, jobId: string, body: RequestStream): Promise<JobKey & { parts: number }> {
+  async save(projectId: number, jobId: string, body: JsonBody | RequestStream): Promise<JobKey & { parts: number }> {
+    if (body instanceof JsonBody) {
+      await this.room.take(projectId, body.bytes.length, body.bytes.length);
+      return { projectId, jobId, parts: 1 };
+    }
     const stored = this.parts.begin(projectId, jobId);
     const reader = new StreamReader(body.bytes);
     try {
       return await this.parts.read(projectId, reader, async (part) => {
         try {
+          await this.room.take(projectId, part.sizeBytes, stored.sizeBytes + part.sizeBytes);
           // An empty stream is one empty part.
           if (part.sizeBytes > 0 || stored.parts === 0) await this.parts.add(stored, part);
         } finally {

@@ -91,7 +91,7 @@ export class JobController {
   @Rules({ roles: ['operator', 'admin'] })
   @ApiOperation({ summary: 'Retry a failed job, from its first attempt', description: OF_OPERATORS })
   @ApiResult(202, JobDto)
-  @ApiProblems('not-found', 'job-not-failed')
+  @ApiProblems('not-found', 'job-not-failed', 'conflict')
   async retryJob(
     @CurrentPrincipal() principal: Principal,
     @Param('job_id') id: string,

@@ -170,7 +170,10 @@ const RELEASE = `
 const RETRY = `
   UPDATE jobs SET status = 'queued', attempts = 0, finished_at = NULL, problem = NULL
   WHERE project_id = $1 AND job_id = $2 AND status = 'failed'
-  RETURNING job_id`;
+  RETURNING parts`;
+
+/** A statement of its own: the one that locks the job does not see what another transaction has deleted while it waited. */
+const COUNT_PARTS = `SELECT count(*)::int AS parts FROM job_parts WHERE project_id = $1 AND job_id = $2`;
 
 const COLUMNS = 'job_id AS seq, status, attempts, finished_at, result_status, problem';
 
@@ -273,10 +276,15 @@ export class JobStore {
    * Queues a failed job again and resets its attempts.
    * @param place see `JobPlaces`
    * @returns false where it had not failed
+   * @throws Problem conflict where its body was deleted; see `JobBodyRoom`
    */
   async retry(key: JobKey, place: number): Promise<boolean> {
     return this.database.transaction(async (tx) => {
-      if ((await tx.query(RETRY, [key.projectId, key.jobId])).length === 0) return false;
+      const values = [key.projectId, key.jobId];
+      const [job] = await tx.query<{ parts: number }>(RETRY, values);
+      if (job === undefined) return false;
+      const [stored] = await tx.query<{ parts: number }>(COUNT_PARTS, values);
+      if ((stored?.parts ?? 0) < job.parts) throw bodyDeleted();
       await tx.query(ADD_ENTRY_AGAIN, entryValues(key, place));
       return true;
     });
@@ -308,6 +316,13 @@ function listSql(projectId: number, { keyId, status }: JobFilter): ListSql {
   if (keyId !== null) where.push(`key_id = $${String(values.push(keyId))}`);
   if (status !== undefined) where.push(`status = $${String(values.push(status))}`);
   return { select: COLUMNS, from: 'jobs', where: where.join(' AND '), seq: 'job_id', values };
+}
+
+function bodyDeleted(): Problem {
+  return new Problem('conflict', {
+    detail:
+      "The body of this job was deleted, because the bodies of the project's jobs took more than JOB_BODIES_BYTES_MAX. Send the request again.",
+  });
 }
 
 function projectDeleted(): Problem {

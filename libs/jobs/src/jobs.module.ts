@@ -4,6 +4,7 @@ import { EncryptionModule } from '#encryption';
 import { EventsModule } from '#events';
 import { LimitsModule } from '#limits';
 import { ByteBudget, Config } from '#platform';
+import { UsageModule } from '#usage';
 import { Module } from '@nestjs/common';
 import { Idempotency } from './idempotency.js';
 import { IdempotencyStore } from './idempotency.store.js';
@@ -14,6 +15,7 @@ import { JobStore } from './job.store.js';
 import { JobExecutor } from './job-executor.js';
 import { JobNotifier } from './job-notifier.js';
 import { JobPlaces } from './job-places.js';
+import { JobBodyRoom } from './job-body-room.js';
 import { JobBodyStore } from './job-body.store.js';
 import { OperatorJobs } from './operator-jobs.js';
 import { Maintenance } from './maintenance.js';
@@ -29,7 +31,7 @@ import { WriteService } from './write.service.js';
 import { WriteSlots } from './write-slots.js';
 
 @Module({
-  imports: [AccessModule, EncryptionModule, EventsModule, LimitsModule],
+  imports: [AccessModule, EncryptionModule, EventsModule, LimitsModule, UsageModule],
   controllers: [JobController, MaintenanceController],
   providers: [
     IdempotencyStore,
@@ -38,6 +40,7 @@ import { WriteSlots } from './write-slots.js';
     WriteService,
     JobStore,
     JobQueueStore,
+    JobBodyRoom,
     JobBodyStore,
     {
       provide: StreamParts,

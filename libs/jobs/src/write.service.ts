@@ -2,6 +2,7 @@ import { actorOf } from '#audit';
 import { baseUrl, hasPreference, JsonBody, preconditionsOf, Problem, requireBody, type HttpContext } from '#http';
 import { Clock } from '#platform';
 import { Database, isUniqueViolation, Sequence } from '#database';
+import { QuotaStore } from '#usage';
 import { Injectable } from '@nestjs/common';
 import type { FastifyReply } from 'fastify';
 import { JobBodyStore } from './job-body.store.js';
@@ -37,6 +38,7 @@ export class WriteService {
     private readonly streams: StreamReceiver,
     private readonly notifier: JobNotifier,
     private readonly places: JobPlaces,
+    private readonly quotas: QuotaStore,
     private readonly database: Database,
     private readonly sequence: Sequence,
     private readonly clock: Clock,
@@ -65,17 +67,20 @@ export class WriteService {
     }
   }
 
-  /** Responds 202 with a job, whatever the client prefers, after the request is committed. */
+  /**
+   * Responds 202 with a job, whatever the client prefers, after the request is committed.
+   * @throws Problem quota-exceeded where the project has no room for any object; the problems of `JobBodyStore`
+   */
   async accept(operation: WriteOperation, http: HttpContext, options: AcceptOptions = {}): Promise<string> {
     const { principal, receipt } = http.request;
     if (principal === undefined) throw new Error('a job is accepted only from an authenticated request');
     const request = this.requestOf(http, options);
     const { projectId, requestSeq, body } = request;
+    // Before the body is stored, which a job that fails keeps.
+    await this.database.retrying(() => this.quotas.requireAnyRoom(projectId));
+    const stored = await this.bodies.save(projectId, requestSeq, body);
     const isJson = body instanceof JsonBody;
-    const stored = isJson ? { jobId: requestSeq, parts: 1 } : await this.bodies.save(projectId, requestSeq, body);
-
     const job: NewJob = {
-      projectId,
       ...stored,
       bodyId: stored.jobId,
       keyId: principal.keyId,

@@ -179,6 +179,11 @@ export class Config {
      */
     undeleteBytesMax: number;
     /**
+     * JOB_BODIES_BYTES_MAX: the bytes of the stored bodies of one project's jobs, beyond which those of failed jobs are deleted and no jobs
+     * are accepted, 1 MiB to 10^15 - 1; default 10 GiB.
+     */
+    jobBodiesBytesMax: number;
+    /**
      * MEMORY_BUDGET_BYTES: the bytes of bodies and responses that a server or worker holds at a time, half of them for one project;
      * for each process twice the larger of BODY_LIMIT_BYTES and PAGE_BYTES_MAX, to 64 GiB; default 192 MiB for each process, or
      * more where the minimum is more.
@@ -334,6 +339,7 @@ export class Config {
       inflatedLimitBytes: integer(env, 'INFLATED_LIMIT_BYTES', 16 * 1024 ** 3, 1024 ** 2, 1024 ** 4),
       undeleteHours: integer(env, 'UNDELETE_HOURS', 24, 0, 8_760),
       undeleteBytesMax: integer(env, 'UNDELETE_BYTES_MAX', 10 * 1024 ** 3, 1, QUOTA_MAX),
+      jobBodiesBytesMax: integer(env, 'JOB_BODIES_BYTES_MAX', 10 * 1024 ** 3, 1024 ** 2, QUOTA_MAX),
       memoryBudgetBytes: share(env, 'MEMORY_BUDGET_BYTES', processes, {
         fallback: budget * processes,
         minOfEach: budgetMin,
