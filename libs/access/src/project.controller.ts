@@ -75,7 +75,7 @@ export class ProjectController {
   @ApiOperation({
     summary: 'Change the name, the limits, the retention or the encrypted keys of a project',
     description:
-      'A new limit applies to every write that is committed after the response. A project may be over a new limit: nothing is deleted, and writes that add are rejected until it is below. Encrypted keys apply to writes that begin two seconds later; stored values are encrypted or decrypted in the background.',
+      'A new limit applies to every write that is committed after the response. A project may be over a new limit: nothing is deleted, and writes that add are rejected until it is below. Encrypted keys apply to writes that begin 5 seconds later; stored values are encrypted or decrypted in the background.',
   })
   @ApiConsumes(...PATCH_TYPES)
   @ApiPreconditions({ isExempt: true })
