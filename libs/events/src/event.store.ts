@@ -21,7 +21,10 @@ const WANTED = `
     w.project_id = $1::int AND ($4::bigint IS NULL OR w.webhook_id = $4::bigint)
       AND ($3::text = '${TEST_EVENT}' OR (w.is_enabled AND $3::text = ANY (w.events)))`;
 
-/** One row for each webhook of the project that wants the event; mostly none. */
+/**
+ * One row for each webhook of the project that wants the event; mostly none. Locked, so that the delivery of one that is deleted at the same
+ * time is either deleted with it or not added; in the order in which the others that lock all of them do.
+ */
 const RECORD = {
   name: 'events.record',
   text: `
@@ -32,7 +35,8 @@ const RECORD = {
       AND (SELECT count(*) FROM (
         SELECT FROM webhook_deliveries AS d
         WHERE d.project_id = $1::int AND d.webhook_id = w.webhook_id AND d.status = 'queued' LIMIT ${String(TEST_QUEUED_MAX)}
-      ) AS queued) < ${QUEUED_MAX_SQL}`,
+      ) AS queued) < ${QUEUED_MAX_SQL}
+    ORDER BY w.webhook_id FOR KEY SHARE OF w`,
 };
 
 /** The webhooks for which the event of a delivery was not queued. */
@@ -46,7 +50,7 @@ const COUNT_DROPPED = {
         WHERE d.project_id = $1::int AND d.webhook_id = w.webhook_id AND d.delivery_id = $2::bigint)`,
 };
 
-/** As many of several events for one webhook as may wait. */
+/** As many of several events for one webhook as may wait. The transaction has changed the webhook before. */
 const RECORD_ALL = {
   name: 'events.record-all',
   text: `

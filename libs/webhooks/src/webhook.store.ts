@@ -11,7 +11,7 @@ const INSERT = `
   INSERT INTO webhooks (project_id, webhook_id, name, url, events, threshold, is_enabled, secret, change_position)
   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`;
 
-const LOCK_ALL = `SELECT webhook_id FROM webhooks WHERE project_id = $1 FOR UPDATE`;
+const LOCK_ALL = `SELECT webhook_id FROM webhooks WHERE project_id = $1 ORDER BY webhook_id FOR UPDATE`;
 
 const GET = `SELECT ${COLUMNS} FROM webhooks WHERE project_id = $1 AND webhook_id = $2`;
 
@@ -103,7 +103,7 @@ export class WebhookStore {
     await tx.query(UPDATE, [projectId, id, ...valuesOf(content), changePosition]);
   }
 
-  /** Deletes a webhook with its deliveries. */
+  /** Deletes a webhook that is locked, with its deliveries. */
   async delete(tx: Queryable, projectId: number, id: string): Promise<void> {
     await tx.query(DELETE, [projectId, id]);
   }
