@@ -86,6 +86,26 @@ describe('a condition on the values of an encrypted key', () => {
     expect(errors).toEqual([`/sort: ${ENCRYPTED}`]);
   });
 
+  it('is rejected by a deletion that began before the key was encrypted, and nothing is deleted', async () => {
+    const other = await api.project();
+    const { admin } = other.keys;
+    const body = { batch_id: 'b', objects: [{ object_id: 'o', data: { name: 'Ada' } }] };
+    expect((await api.call('POST', '/batches', { key: admin, body })).status).toBe(201);
+    const path = `/objects?max_affected=1&${query({ data: '{"name":{"$ne":"Eve"}}' })}`;
+    const deletion = await api.db.transaction(async (tx) => {
+      await tx.query('SELECT FROM batches WHERE project_id = $1 FOR UPDATE', [other.projectId]);
+      const sent = api.call('DELETE', path, { key: admin });
+      await waitFor(async () => {
+        const waiting = `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database() AND query ~ $1`;
+        return (await api.db.sql(waiting, ['SELECT b.batch_id FROM batches'])).length > 0 || undefined;
+      });
+      await encrypt(api, other, ['name']);
+      return { sent };
+    });
+    expect(errorOf(await deletion.sent, 'invalid-query')).toEqual([`data: is invalid at /name/$ne: ${ENCRYPTED}`]);
+    expect((await api.call('GET', '/objects/o', { key: admin })).status).toBe(200);
+  });
+
   it('is rejected in the threshold of a webhook', async () => {
     const threshold = { op: 'max', key: 'name', bucket: '1h', compare: { $gt: 1 } };
     const body = { name: 'w', url: 'https://hooks.example.com/', events: ['threshold.reached'], threshold };

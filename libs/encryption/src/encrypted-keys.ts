@@ -148,8 +148,8 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
    * The same, as it is stored now. For something that was read before with a condition: if it contains a value that was encrypted after the
    * condition was checked, this has the key.
    */
-  async readUnsearchableKeys(projectId: number): Promise<ReadonlySet<string> | null> {
-    return storedKeys(await this.database.query<StoredLists>(READ_LIST, [projectId]));
+  async readUnsearchableKeys(projectId: number, on: Queryable = this.database): Promise<ReadonlySet<string> | null> {
+    return storedKeys(await on.query<StoredLists>(READ_LIST, [projectId]));
   }
 
   /**

@@ -1,5 +1,6 @@
 import { AuditLog, boundedIds, type Actor } from '#audit';
-import type { Filter } from '#filter';
+import { EncryptedKeys } from '#encryption';
+import type { EncryptedKeyList, Filter } from '#filter';
 import { Problem } from '#http';
 import { type Count, Database, Sequence } from '#database';
 import { DeletionIds } from '#undelete';
@@ -14,6 +15,13 @@ interface DeletedObjects {
   firstIds: readonly string[];
 }
 
+/** What is deleted. */
+interface MatchingObjects {
+  filter: Filter;
+  /** @throws Problem where the filter needs the values of these keys */
+  requireSearchable: (encrypted: EncryptedKeyList) => void;
+}
+
 const NONE: DeletedObjects = { count: 0, firstIds: [] };
 
 /** Deletes the objects that a filter matches. */
@@ -22,6 +30,7 @@ export class ObjectDeletion {
   constructor(
     private readonly store: ObjectDeletionStore,
     private readonly deletionIds: DeletionIds,
+    private readonly encryption: EncryptedKeys,
     private readonly audit: AuditLog,
     private readonly database: Database,
     private readonly sequence: Sequence,
@@ -31,9 +40,14 @@ export class ObjectDeletion {
    * Deletes the matching objects in one transaction. Objects that begin to match while it runs may remain.
    * @param maxAffected the most objects that may match
    * @returns the number of deleted objects, and the first of their ids
-   * @throws Problem max-affected-exceeded, and nothing is deleted
+   * @throws Problem max-affected-exceeded, and that of `requireSearchable`; nothing is deleted then
    */
-  async deleteMatching(projectId: number, filter: Filter, maxAffected: number, actor: Actor): Promise<DeletedObjects> {
+  async deleteMatching(
+    projectId: number,
+    { filter, requireSearchable }: MatchingObjects,
+    maxAffected: number,
+    actor: Actor,
+  ): Promise<DeletedObjects> {
     return this.database.transaction(async (tx) => {
       await this.store.limitStatements(tx);
       const seqs = await this.store.find(tx, projectId, filter, maxAffected + 1);
@@ -46,6 +60,8 @@ export class ObjectDeletion {
       const revision = this.sequence.next();
       const deletionId = await this.deletionIds.next(tx, projectId);
       const { count, ids } = await this.store.delete(tx, projectId, filter, { seqs, revision, deletionId });
+      // What the filter compared may have been encrypted since it was checked, also by a server that knew of the list sooner.
+      requireSearchable(await this.encryption.readUnsearchableKeys(projectId, tx));
       if (count === 0) return NONE;
       const firstIds = boundedIds(ids);
       const details = { object_count: count, object_ids: firstIds };

@@ -1,7 +1,7 @@
 import { actorOf, type Actor, CurrentActor } from '#audit';
 import { PageTrace, type Queryable } from '#database';
 import { EncryptedKeys } from '#encryption';
-import type { Filter } from '#filter';
+import type { EncryptedKeyList, Filter } from '#filter';
 import { ApiRespondAsync, WriteService } from '#jobs';
 import {
   ApiResult,
@@ -126,12 +126,12 @@ export class ObjectController {
     @CurrentActor() actor: Actor,
     @Http() { request, reply }: HttpContext,
   ): Promise<string> {
-    // With an old list, a condition could compare sealed values.
-    await this.encryption.requireLists();
-    const filter = deletionFilterOf(query, this.encryption.unsearchableKeysOf(projectId));
+    const parseFilter = (encrypted: EncryptedKeyList): Filter => deletionFilterOf(query, encrypted);
+    const filter = parseFilter(this.encryption.unsearchableKeysOf(projectId));
     const problem = listPreconditionProblem(request);
     if (problem !== undefined) throw problem;
-    const { count, firstIds } = await this.deletion.deleteMatching(projectId, filter, query.max_affected, actor);
+    const matching = { filter, requireSearchable: parseFilter };
+    const { count, firstIds } = await this.deletion.deleteMatching(projectId, matching, query.max_affected, actor);
     reply.chargedItems = count;
     reply.loggedIds = firstIds;
     return JSON.stringify({ deleted: count } satisfies DeletedObjectsDto);
