@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
 import { TestApi, type Reply, type TestProject } from '../harness/api.js';
-import { submitJob, waitForJob, getJob, type Job } from './jobs.js';
+import { submitJob, waitFor, waitForJob, getJob, type Job } from './jobs.js';
 
 let api: TestApi;
 let project: TestProject;
@@ -39,6 +39,31 @@ describe('a request with Prefer: respond-async', () => {
     expect(Date.parse(done.finished_at ?? '')).toBeGreaterThanOrEqual(Date.parse(job.created_at));
     expect(done.result).toMatchObject({ batch_id: 'later', object_count: 1 });
     expect(await (await api.call('GET', '/batches/later', { key: analyst })).json()).toEqual(body);
+  });
+
+  it('has a greater id, and a later time, than the jobs that were accepted while its stream arrived', async () => {
+    const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+    const client = writable.getWriter();
+    const headers = { 'X-Api-Key': producer, 'Content-Type': 'application/x-ndjson', Prefer: 'respond-async' };
+    const init = { method: 'PUT', headers, body: readable, duplex: 'half' } as const;
+    const reply = fetch(`${api.origin}/api/v1/batches/arriving`, init);
+    const line = `${JSON.stringify(shoe('arriving'))}\n`;
+    await client.write(Buffer.from(line.padStart(70 * 1024)));
+    // The request has begun, so that its own number is less.
+    await waitFor(async () => {
+      const parts = await api.db.sql('SELECT FROM job_parts WHERE project_id = $1', [project.projectId]);
+      return parts.length > 0 ? true : undefined;
+    });
+    const meanwhile = await submitJob(api, 'POST', '/batches', {
+      key: producer,
+      body: { batch_id: 'meanwhile', objects: [] },
+    });
+    await waitForJob(api, producer, meanwhile);
+    await client.close();
+    const job = (await (await reply).json()) as Job;
+    expect(BigInt(job.id)).toBeGreaterThan(BigInt(meanwhile.id));
+    expect(Date.parse(job.created_at)).toBeGreaterThanOrEqual(Date.parse(meanwhile.created_at));
+    expect(await waitForJob(api, producer, job)).toMatchObject({ status: 'succeeded', result: { object_count: 1 } });
   });
 
   it('has the same result as the response without Prefer, with every digit', async () => {

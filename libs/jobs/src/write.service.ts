@@ -81,7 +81,10 @@ export class WriteService {
     const stored = await this.bodies.save(projectId, requestSeq, body);
     const isJson = body instanceof JsonBody;
     const job: NewJob = {
-      ...stored,
+      projectId,
+      // The number is the time of acceptance, and a stream may arrive for hours.
+      jobId: isJson ? requestSeq : this.sequence.next().toString(),
+      parts: stored.parts,
       bodyId: stored.jobId,
       keyId: principal.keyId,
       operation: operation.name,
