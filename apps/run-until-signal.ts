@@ -35,10 +35,14 @@ export async function runUntilSignal(
       };
       for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, stop);
     });
-    const running = await start(readConfig(options), say, abort.signal);
+    const running = await start(readConfig(options), say, abort.signal).catch((error: unknown) => {
+      // The signal has ended a wait of the start, which has closed what it had opened.
+      if (abort.signal.aborted) return null;
+      throw error;
+    });
     await stopping;
     say('stopping');
-    await running.stop();
+    await running?.stop();
     say('stopped');
     process.exit(0);
   } catch (error) {

@@ -1,5 +1,5 @@
 import { FIRST_START } from '#audit';
-import { describeUnmatched, KeySecret, KeyService, matchKeys, ProjectService } from '#access';
+import { describeUnmatched, KeySecret, KeyService, matchKeys, ProjectService, type NewKey } from '#access';
 import { Config } from '#platform';
 import { Database, holdMigrationLock } from '#database';
 import { Injectable, Logger } from '@nestjs/common';
@@ -9,6 +9,13 @@ import { Fixtures } from './fixtures.js';
 export interface FirstKeys {
   admin?: string;
   operator?: string;
+}
+
+/** A key that an installation has from its first start. */
+interface FirstKey {
+  key: NewKey;
+  /** That of a setting, or null where the start makes one. */
+  secret: string | null;
 }
 
 /** Creates what an empty installation lacks: its project, an admin key, an operator key, the fixtures. */
@@ -27,29 +34,55 @@ export class FirstStart {
 
   /**
    * Runs the steps that no earlier start has finished. Each step can be repeated after a crash.
+   * @param signal ends the wait for another process
    * @returns the keys of the first start until one of them has been used, so that a start that failed after it created
    *   them does not lose them
    */
-  async run(say: (line: string) => void): Promise<FirstKeys> {
-    // Of several first starts at once, one does the work; none while a backup is restored.
-    await this.database.retrying(() => holdMigrationLock(this.database, { say }, () => this.createMissing(say)));
+  async run(say: (line: string) => void, signal?: AbortSignal): Promise<FirstKeys> {
+    await this.database.retrying(async () => {
+      // The lock is not waited for where nothing is to be done: a migration of a newer version may hold it for hours.
+      if (await this.isComplete()) await this.warnOfUnmatchedKeys();
+      // Of several first starts at once, one does the work.
+      else await holdMigrationLock(this.database, { say, signal }, () => this.createMissing(say));
+    });
     return this.findFirstKeys();
   }
 
+  private async isComplete(): Promise<boolean> {
+    const project = await this.projects.findDefault();
+    if (project === null || (this.config.rules.seed && project.seeded_at === null)) return false;
+    for (const first of this.firstKeys(project.project_id)) if (!(await this.exists(first))) return false;
+    return true;
+  }
+
   private async createMissing(say: (line: string) => void): Promise<void> {
-    const { adminKey, operatorKey } = this.config.access;
     // Before keys are created with this secret.
-    const unmatched = describeUnmatched(await matchKeys(this.database, this.secret), this.config);
-    if (unmatched !== null) this.log.warn(unmatched);
+    await this.warnOfUnmatchedKeys();
     const project = await this.projects.ensureDefault(FIRST_START);
     const projectId = project.project_id;
-    const admin = { projectId, role: 'admin', name: 'first admin' } as const;
-    const operator = { projectId: null, role: 'operator', name: 'first operator' } as const;
-    if (adminKey !== null) await this.keys.ensure(admin, adminKey, FIRST_START);
-    else if (!(await this.keys.exists(admin))) await this.keys.createFirst(admin, FIRST_START);
-    if (operatorKey !== null) await this.keys.ensure(operator, operatorKey, FIRST_START);
-    else if (!(await this.keys.exists(operator))) await this.keys.createFirst(operator, FIRST_START);
+    for (const first of this.firstKeys(projectId)) {
+      if (await this.exists(first)) continue;
+      if (first.secret === null) await this.keys.createFirst(first.key, FIRST_START);
+      else await this.keys.ensure(first.key, first.secret, FIRST_START);
+    }
     if (this.config.rules.seed && project.seeded_at === null) await this.seed(projectId, say);
+  }
+
+  private async warnOfUnmatchedKeys(): Promise<void> {
+    const unmatched = describeUnmatched(await matchKeys(this.database, this.secret), this.config);
+    if (unmatched !== null) this.log.warn(unmatched);
+  }
+
+  private firstKeys(projectId: number): FirstKey[] {
+    const { adminKey, operatorKey } = this.config.access;
+    return [
+      { key: { projectId, role: 'admin', name: 'first admin' }, secret: adminKey },
+      { key: { projectId: null, role: 'operator', name: 'first operator' }, secret: operatorKey },
+    ];
+  }
+
+  private exists({ key, secret }: FirstKey): Promise<boolean> {
+    return secret === null ? this.keys.exists(key) : this.keys.existsOf(secret);
   }
 
   /** The keys of the first start, without those that a setting replaces. */

@@ -23,7 +23,7 @@ export function runServer(settings: Readonly<Record<string, string>> = {}): Prom
     // Its error is reported by `serve`.
     embedded.catch(() => undefined);
     const { serve } = await import('./serve.js');
-    const server = await serve(config, say, embedded);
+    const server = await serve(config, say, signal, embedded);
     say(welcomeText(server.welcome, [server.metricsUrl]));
     return server;
   }, options);

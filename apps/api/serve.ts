@@ -28,25 +28,27 @@ export interface RunningServer {
 
 /**
  * Starts the database and the server, and reports each step.
+ * @param signal ends the wait for another process that changes the database
  * @param embedded the embedded database, which starts while this module is loaded
  * @throws StartupError
  */
 export async function serve(
   config: Config,
   say: (line: string) => void,
+  signal?: AbortSignal,
   embedded: Promise<EmbeddedPostgres | undefined> = openEmbedded(config, say),
 ): Promise<RunningServer> {
   const telemetry = await startTelemetry(config, say, embedded);
   const logger = nestLog(telemetry.log);
-  const options = { leasesLane: true, createsDatabase: true, usesReplica: true, embedded };
+  const options = { leasesLane: true, createsDatabase: true, usesReplica: true, embedded, say };
   let installation: Installation | undefined;
   let app: NestFastifyApplication | undefined;
   try {
-    installation = await openInstallation({ config, entities: ENTITIES, logger, telemetry, ...options, say });
+    installation = await openInstallation({ config, entities: ENTITIES, logger, telemetry, ...options, signal });
     await installation.diskReserve.start();
     app = await createApp(config, { ...installation, telemetry });
     await app.get(QuotaStore).applyDefaults();
-    const keys = await app.get(FirstStart).run(say);
+    const keys = await app.get(FirstStart).run(say, signal);
     const handshakes = new TlsHandshakes(app.getHttpServer(), config.http.tls !== null);
     const url = await listen(app, config.http);
     const stop = stopOnce({ app, installation, handshakes }, telemetry);

@@ -24,8 +24,9 @@ function report(message: ProcessReport, done: () => void = () => undefined): voi
 
 /** One of several processes of a server: `ServerProcesses` starts it. */
 await runUntilSignal(
-  async (config, say) => {
-    const server = await serve(config, say, openEmbedded(config, say, true));
+  async (config, say, signal) => {
+    signal.addEventListener('abort', () => (reportsSteps = false));
+    const server = await serve(config, say, signal, openEmbedded(config, say, true));
     reportsSteps = false;
     report({ ready: { welcome: server.welcome, metricsUrl: server.metricsUrl } });
     return server;

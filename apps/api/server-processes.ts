@@ -37,7 +37,11 @@ export class ServerProcesses {
   ) {
     this.log = createLog(config.log.level);
     // The processes may have had the signal too: the terminal sends it to the whole group.
-    const setStopping = (): void => void (this.isStopping = true);
+    const setStopping = (): void => {
+      this.isStopping = true;
+      // One that starts may wait for another process.
+      for (const worker of workersAlive()) worker.process.kill('SIGTERM');
+    };
     if (signal.aborted) setStopping();
     else signal.addEventListener('abort', setStopping, { once: true });
   }
@@ -55,6 +59,7 @@ export class ServerProcesses {
     signal: AbortSignal,
   ): Promise<ServerProcesses> {
     const processes = new ServerProcesses(config, await openEmbedded(config, say), signal);
+    if (signal.aborted) return processes;
     const { processes: count } = config.http;
     if (config.metrics.isOn && config.metrics.token !== null && config.metrics.port === null) {
       processes.log.warn(
@@ -77,7 +82,7 @@ export class ServerProcesses {
       return processes;
     } catch (error) {
       // It may have ended by the same signal.
-      if (signal.aborted) return processes;
+      if (processes.isStopping) return processes;
       await processes.stop();
       throw error;
     }
@@ -87,10 +92,7 @@ export class ServerProcesses {
   async stop(): Promise<void> {
     this.isStopping = true;
     for (const timer of this.timers) clearTimeout(timer);
-    const workers = Object.values(cluster.workers ?? {}).flatMap((worker) =>
-      worker?.isDead() === false ? worker : [],
-    );
-    await Promise.all(workers.map((worker) => this.stopProcess(worker)));
+    await Promise.all(workersAlive().map((worker) => this.stopProcess(worker)));
     await this.embedded?.stopIfUnused();
   }
 
@@ -159,6 +161,10 @@ function reportOf(worker: Worker): Promise<ProcessReport> {
       });
     });
   });
+}
+
+function workersAlive(): Worker[] {
+  return Object.values(cluster.workers ?? {}).flatMap((worker) => (worker?.isDead() === false ? worker : []));
 }
 
 function pidOf({ process: { pid } }: Worker): string {

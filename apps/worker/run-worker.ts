@@ -18,14 +18,18 @@ export function runWorker(): Promise<void> {
   return runUntilSignal(startWorker);
 }
 
-async function startWorker(config: Config, say: (line: string) => void): Promise<{ stop(): Promise<void> }> {
+async function startWorker(
+  config: Config,
+  say: (line: string) => void,
+  signal: AbortSignal,
+): Promise<{ stop(): Promise<void> }> {
   const telemetry = await Telemetry.start(config, 'stowage-worker', say);
   const logger = nestLog(telemetry.log);
   const options = { leasesLane: true, createsDatabase: false };
   let installation: Installation | undefined;
   let app: INestApplicationContext | undefined;
   try {
-    installation = await openInstallation({ config, entities: ENTITIES, logger, telemetry, ...options, say });
+    installation = await openInstallation({ config, entities: ENTITIES, logger, telemetry, ...options, say, signal });
     const opened = installation;
     await installation.diskReserve.start();
     const module = WorkerModule.of(config, { ...installation, telemetry });

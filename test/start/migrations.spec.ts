@@ -59,12 +59,24 @@ describe('an empty database', () => {
   });
 });
 
-describe('a server that starts while another process migrates', () => {
-  it('says who that is, and waits without a lock and a snapshot, which the build of an index would wait for', async () => {
-    let ready: Promise<unknown> | undefined;
-    await db.transaction(async (tx) => {
-      // As a process that holds the lock while its other connections work.
+describe('a server or worker that starts while another process changes the database', () => {
+  /** As a process that holds the lock while its other connections work. */
+  const whileLocked = (work: () => Promise<void>): Promise<void> =>
+    db.transaction(async (tx) => {
       await tx.query('SELECT pg_advisory_xact_lock(7364502)');
+      await work();
+    });
+
+  it('is ready meanwhile where nothing is missing for its version: the build of an index may take an hour', async () => {
+    await whileLocked(async () => {
+      await Promise.all(['serve', 'worker'].map((command) => stowage.start([command]).prints(/is ready/)));
+    });
+  });
+
+  it('says who that is, and waits without a lock and a snapshot, which the build of an index would wait for', async () => {
+    await db.sql(`DELETE FROM api_keys WHERE role = 'operator'`);
+    let ready: Promise<unknown> | undefined;
+    await whileLocked(async () => {
       const server = stowage.start(['serve'], { MIGRATE_ON_START: 'false' });
       await server.prints(
         /^waiting for the process that changes the database: "stowage tests", process \d+ of PostgreSQL, from /m,
@@ -77,6 +89,28 @@ describe('a server that starts while another process migrates', () => {
       ready = server.prints(/Stowage is ready/);
     });
     await ready;
+  });
+
+  it('ends with exit code 0 on SIGTERM while it waits', async () => {
+    await db.sql(`DELETE FROM api_keys WHERE role = 'operator'`);
+    await db.sql('DELETE FROM schema_compatibility');
+    await whileLocked(async () => {
+      const processes = [
+        stowage.start(['serve']),
+        stowage.start(['serve', '--processes', '2']),
+        stowage.start(['worker']),
+        // It waits in the first start.
+        stowage.start(['serve'], { MIGRATE_ON_START: 'false' }),
+      ];
+      const ended = processes.map(async (process) => {
+        await process.prints(/^waiting for the process that changes the database/m);
+        process.child.kill('SIGTERM');
+        return process.ended;
+      });
+      for (const { code, stdout, stderr } of await Promise.all(ended)) {
+        expect([code, stderr, stdout.split('\n').slice(-3)]).toEqual([0, '', ['stopping', 'stopped', '']]);
+      }
+    });
   });
 });
 

@@ -13,7 +13,7 @@ export { DeviceStore } from './device.store.js';
 export { CreateKeyDto, type KeyDto, RotateKeyDto, UpdateKeyDto } from './key.dto.js';
 export { KeyCache } from './key-cache.js';
 export { KeyVerifier } from './key-verifier.js';
-export { KeyService } from './key.service.js';
+export { KeyService, type NewKey } from './key.service.js';
 export { KeyStore } from './key.store.js';
 export { KeySecret } from './key-secret.js';
 export { PATCH_TYPES } from './patch-types.js';

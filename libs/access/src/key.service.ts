@@ -107,8 +107,13 @@ export class KeyService {
 
   /** Creates the key of a setting unless it exists, or existed and was revoked. */
   async ensure(key: NewKey, secret: string, actor: Actor): Promise<void> {
-    if (await this.store.existsByHash(this.secret.accepted.map((accepted) => hashOf(secret, accepted)))) return;
+    if (await this.existsOf(secret)) return;
     await this.database.transaction((tx) => this.insertRecorded(tx, key, { secret, nonce: null }, actor));
+  }
+
+  /** Whether the key of a setting exists, or existed and was revoked. */
+  existsOf(secret: string): Promise<boolean> {
+    return this.store.existsByHash(this.secret.accepted.map((accepted) => hashOf(secret, accepted)));
   }
 
   /** Whether a key with this role was ever created in this project. */

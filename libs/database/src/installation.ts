@@ -9,7 +9,7 @@ import { isDistributed, requireDistribution } from './distribution.js';
 import { DiskReserve } from './disk-reserve.js';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from './embedded-postgres.js';
 import { LaneLease } from './lane-lease.js';
-import { migrate, requireSchema } from './migrate.js';
+import { ensureMigrated, requireSchema } from './migrate.js';
 import { parseDatabaseUrl } from './database-url.js';
 import { ReadDatabase } from './read-database.js';
 import { Sequence } from './sequence.js';
@@ -47,7 +47,7 @@ export interface InstallationOptions {
   /** Receives one line for each step that takes time. */
   say: (line: string) => void;
   /** Ends pending migrations, and the wait for those of another process. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /** Starts the embedded database or connects to DATABASE_URL, and brings its schema up to date. @throws StartupError */
@@ -83,7 +83,7 @@ export async function openInstallation({
       logger,
       ...(telemetry === undefined ? {} : { telemetry, slowStatementMs: config.database.slowStatementMs }),
     });
-    if (pendingMigrations === 'run') sayMigrations(await migrate(database, say, signal), say);
+    if (pendingMigrations === 'run') sayMigrations(await ensureMigrated(database, say, signal), say);
     if (pendingMigrations === 'reject') await requireSchema(database);
     database.isDistributed = await isDistributed(database);
     if (leasesLane && database.isDistributed) await requireDistribution(database);

@@ -4,7 +4,7 @@ import { MIGRATIONS } from '#migrations';
 import { countLockWaits, createDatabase, dropDatabase, setParameter, Tables } from '../../../test/harness/tables.js';
 import { createIndexConcurrently } from '../../../migrations/concurrent-index.js';
 import { Database } from './database.js';
-import { migrate, requireSchema } from './migrate.js';
+import { ensureMigrated, migrate, requireSchema } from './migrate.js';
 import { planMigrations } from './migration-plan.js';
 import type { PostgresAddress } from './open-server.js';
 import { QUEUE_MIGRATION, readQueueMigration } from './queue-schema.js';
@@ -141,6 +141,9 @@ describe('a migration that removes something', () => {
     const newer = await open(AddedLater1800000000000, RemovedLater1800000000001);
     const older = await open();
     await expect(migrate(newer)).rejects.toThrow(/RemovedLater\d+ removes what servers of an earlier version use/);
+    // Declared before that, so that an older process which connects later waits for the end of the migrations.
+    expect(await db.sql(`SELECT FROM schema_compatibility WHERE compatible_since = $1`, [ADDED])).toHaveLength(1);
+    expect(await ensureMigrated(older, () => undefined)).toBe(0);
     await close(older);
     expect(await migrate(newer)).toBe(2);
   });
@@ -227,6 +230,34 @@ describe('the lock of the migrations', () => {
     stop.abort(new Error('stopped'));
     await expect(migrate(newer, () => undefined, stop.signal)).rejects.toThrow('the migrations failed: stopped');
     expect(await db.sql(`SELECT FROM migrations WHERE name = $1`, [ADDED])).toEqual([]);
+  });
+});
+
+describe('a process that starts while another one holds the lock of the migrations', () => {
+  /** @param work is done while the lock is held, and the table of the migrations locked by a statement, if any */
+  const whileLocked = (work: () => Promise<void>, table?: string): Promise<void> =>
+    db.transaction(async (tx) => {
+      await tx.query('SELECT pg_advisory_xact_lock(7364502)');
+      if (table !== undefined) await tx.query(table);
+      await work();
+    });
+
+  it('does not wait where nothing is to be migrated for its version', async () => {
+    await whileLocked(async () => {
+      expect(await ensureMigrated(await open(), () => undefined)).toBe(0);
+    });
+  });
+
+  it.each([
+    ['a migration is pending', [AddedLater1800000000000], undefined],
+    ['a restore has locked the tables', [], 'LOCK TABLE migrations IN ACCESS EXCLUSIVE MODE'],
+  ])('waits where %s', async (_, further, table) => {
+    await whileLocked(async () => {
+      const stop = new AbortController();
+      const waiting = ensureMigrated(await open(...further), () => undefined, stop.signal);
+      stop.abort(new Error('stopped'));
+      await expect(waiting).rejects.toThrow('the migrations failed: stopped');
+    }, table);
   });
 });
 

@@ -10,6 +10,7 @@ import { withMigrationSession } from './migration-session.js';
 import { migrateQueue } from './queue-schema.js';
 import {
   declareCompatibility,
+  isUpToDate,
   nameOf,
   pendingMigrations,
   readSchemaState,
@@ -32,6 +33,38 @@ const OLDER_CONNECTIONS = `
   SELECT count(*)::int AS connections FROM pg_stat_activity
   WHERE datname = current_database() AND application_name ~ '^stowage( [A-Z]\\w*)?$'
     AND coalesce(substring(application_name FROM '\\d{13}$'), '') < $1`;
+
+/** How long a process looks for what is to be done: a restore locks all tables until it ends. */
+const LOOK_LOCK_TIMEOUT = `SET LOCAL lock_timeout = '1s'`;
+
+/**
+ * Runs the migrations that have not run, like `migrate`, and waits for no other process where there are none: a server must be able to
+ * start while a newer version builds an index.
+ * @throws StartupError
+ */
+export async function ensureMigrated(
+  database: Database,
+  say: (line: string) => void,
+  signal?: AbortSignal,
+): Promise<number> {
+  return (await orFailed(hasMigrated(database))) ? 0 : migrate(database, say, signal);
+}
+
+/** @throws StartupError for a schema that is too new */
+async function hasMigrated(database: Database): Promise<boolean> {
+  const known = migrationsOf(database);
+  try {
+    const state = await database.transactionOnce(async (tx) => {
+      await tx.query(LOOK_LOCK_TIMEOUT);
+      return readSchemaState(tx);
+    });
+    requireNotTooNew(state, known);
+    return isUpToDate(state, known);
+  } catch (error) {
+    if (errorCode(error) === LOCK_NOT_AVAILABLE) return false;
+    throw error;
+  }
+}
 
 /**
  * Runs the migrations that have not run, each once however many processes start at a time.
@@ -100,11 +133,12 @@ async function runPending(database: Database, before: () => Promise<void>): Prom
   const state = await readSchemaState(database);
   requireNotTooNew(state, known);
   const pending = pendingMigrations(state, known);
+  // Before they run, so that no server finds a migration without it. And before older servers are looked for: one that connects after
+  // that finds it, and waits for this process.
+  const hasDeclared = await declareCompatibility(database, known);
   for (const migration of pending) await requireNoOlderServer(database, migration);
-  // Before they run, so that no server finds a migration without it.
-  const isDeclared = await declareCompatibility(database, known);
   if (pending.length > 0) await runWithShortLocks(database, before);
-  if (!isDeclared) await declareCompatibility(database, known);
+  if (!hasDeclared) await declareCompatibility(database, known);
   await before();
   await migrateQueue(database.connections);
   return pending.length;

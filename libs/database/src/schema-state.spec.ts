@@ -1,6 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
 import { QUEUE_MIGRATION } from './queue-schema.js';
-import { pendingMigrations, requireNotTooNew, requireNotTooOld, type KnownMigration } from './schema-state.js';
+import {
+  isUpToDate,
+  pendingMigrations,
+  requireNotTooNew,
+  requireNotTooOld,
+  type KnownMigration,
+} from './schema-state.js';
 
 const migration = (name: string): KnownMigration => ({ name, phase: 'expand', up: nothing, down: nothing });
 const nothing = (): Promise<void> => Promise.resolve();
@@ -37,6 +43,24 @@ describe('a schema with migrations of a newer version', () => {
     }).toThrow(
       /^the database has the migration C of a newer version of Stowage, with which this version cannot work; start the newer version$/,
     );
+  });
+});
+
+describe('a schema for which nothing is to be done', () => {
+  const DECLARED = { A: null, B: null };
+
+  it('has all migrations of this version and says so, also beside those of a newer version that this one works with', () => {
+    expect(isUpToDate(stateOf(['A', 'B'], DECLARED), KNOWN)).toBe(true);
+    expect(isUpToDate(stateOf(['A', 'B', 'C'], { ...DECLARED, C: null, D: 'B' }), KNOWN)).toBe(true);
+  });
+
+  it.each([
+    ['lacks a migration', stateOf(['A'], DECLARED)],
+    ['does not say what a migration means for older versions', stateOf(['A', 'B'], { A: null })],
+    ['lacks a migration of the job queue', { ...stateOf(['A', 'B'], DECLARED), queueMigration: QUEUE_MIGRATION - 1 }],
+    ['is about to lose what this version uses', stateOf(['A', 'B'], { ...DECLARED, C: 'BB' })],
+  ])('is not one that %s', (_, state) => {
+    expect(isUpToDate(state, KNOWN)).toBe(false);
   });
 });
 

@@ -2,7 +2,7 @@ import type { SchemaMigration } from '#migrations';
 import { StartupError } from '#platform';
 import type { MigrationInterface } from 'typeorm';
 import type { Queryable } from './queryable.js';
-import { readQueueMigration, requireQueueNotTooNew, requireQueueNotTooOld } from './queue-schema.js';
+import { QUEUE_MIGRATION, readQueueMigration, requireQueueNotTooNew, requireQueueNotTooOld } from './queue-schema.js';
 
 /** A migration of this version. The first ones have no phase: no earlier version can work after them. */
 export type KnownMigration = MigrationInterface &
@@ -47,29 +47,47 @@ export async function readSchemaState(on: Queryable): Promise<SchemaState> {
 export async function declareCompatibility(on: Queryable, known: readonly KnownMigration[]): Promise<boolean> {
   const [has] = await on.query<{ has_compatibility: boolean }>(HAS_TABLES);
   if (has?.has_compatibility !== true) return false;
-  const phased = known.filter(({ phase }) => phase !== undefined);
+  const phased = known.filter(hasPhase);
   await on.query(DECLARE, [phased.map(nameOf), phased.map(({ compatibleSince }) => compatibleSince ?? null)]);
   return true;
+}
+
+function hasPhase({ phase }: KnownMigration): boolean {
+  return phase !== undefined;
+}
+
+/**
+ * Whether there is nothing to migrate for this version, and no newer one has begun to remove what it uses: that is declared before the
+ * migrations run.
+ */
+export function isUpToDate(state: SchemaState, known: readonly KnownMigration[]): boolean {
+  const { compatibleSince, queueMigration } = state;
+  return (
+    pendingMigrations(state, known).length === 0 &&
+    queueMigration === QUEUE_MIGRATION &&
+    known.filter(hasPhase).every((migration) => compatibleSince.has(nameOf(migration))) &&
+    [...compatibleSince.keys()].every((name) => worksAfter(name, state, known))
+  );
 }
 
 /**
  * Whether this version can work with the schema although it does not know all of it.
  * @throws StartupError for a schema that is too new
  */
-export function requireNotTooNew(
-  { executed, compatibleSince, queueMigration }: SchemaState,
-  known: readonly KnownMigration[],
-): void {
-  const names = new Set(known.map(nameOf));
-  for (const name of executed) {
-    if (names.has(name)) continue;
-    const since = compatibleSince.get(name);
-    if (since === null || (since !== undefined && names.has(since))) continue;
+export function requireNotTooNew(state: SchemaState, known: readonly KnownMigration[]): void {
+  const newer = state.executed.find((name) => !worksAfter(name, state, known));
+  if (newer !== undefined) {
     throw new StartupError(
-      `the database has the migration ${name} of a newer version of Stowage, with which this version cannot work; start the newer version`,
+      `the database has the migration ${newer} of a newer version of Stowage, with which this version cannot work; start the newer version`,
     );
   }
-  requireQueueNotTooNew(queueMigration);
+  requireQueueNotTooNew(state.queueMigration);
+}
+
+/** Whether a version that knows these migrations works after the one with this name. */
+function worksAfter(name: string, { compatibleSince }: SchemaState, known: readonly KnownMigration[]): boolean {
+  const since = compatibleSince.get(name);
+  return since === null || known.some((migration) => [name, since].includes(nameOf(migration)));
 }
 
 /** The migrations that have not run, oldest first. */
