@@ -3,6 +3,7 @@ import {
   distributionStatements,
   planMigrations,
   readDistributionState,
+  type MigrationPlan,
   type PlannedMigration,
   type StatementEffect,
 } from '#database';
@@ -31,10 +32,18 @@ export async function printPlan(say: Say, isCluster: boolean): Promise<void> {
   });
 }
 
-function planLines(plan: readonly PlannedMigration[]): string[] {
-  if (plan.length === 0) return ['the database is up to date'];
-  const count = plan.length === 1 ? '1 migration' : `${String(plan.length)} migrations`;
-  return [`${count} would run; nothing was changed`, ...plan.flatMap(migrationLines)];
+function planLines({ migrations, queue }: MigrationPlan): string[] {
+  if (migrations.length === 0 && queue === null) return ['the database is up to date'];
+  const count = migrations.length === 1 ? '1 migration' : `${String(migrations.length)} migrations`;
+  return [`${count} would run; nothing was changed`, ...migrations.flatMap(migrationLines), ...queueLines(queue)];
+}
+
+/** The tables of the job queue belong to graphile-worker, so the effects of its migrations are not known. */
+function queueLines(queue: MigrationPlan['queue']): string[] {
+  if (queue === null) return [];
+  return [
+    `the job queue: from migration ${String(queue.from)} to ${String(queue.to)} (earlier servers cannot start again)`,
+  ];
 }
 
 function migrationLines({ name, phase, effects }: PlannedMigration): string[] {

@@ -114,6 +114,25 @@ describe('a server or worker that starts while another process changes the datab
   });
 });
 
+describe('a database whose job queue lacks a migration', () => {
+  it('gets a plan that says so', async () => {
+    const [newest] = await db.sql<{ id: number }>(
+      `DELETE FROM graphile_worker.migrations WHERE id = (SELECT max(id) FROM graphile_worker.migrations) RETURNING id`,
+    );
+    const id = newest?.id ?? 0;
+    const { code, stdout } = await stowage.run(['migrate', '--plan']);
+    await db.sql('INSERT INTO graphile_worker.migrations (id) VALUES ($1)', [id]);
+    expect([code, stdout]).toEqual([
+      0,
+      expect.stringMatching(
+        new RegExp(
+          `\\n0 migrations would run; nothing was changed\\nthe job queue: from migration ${String(id - 1)} to ${String(id)} \\(earlier servers cannot start again\\)\\n$`,
+        ),
+      ),
+    ]);
+  });
+});
+
 describe('a database with a migration of a newer version', () => {
   const NEWER = 'Newer1900000000000';
 

@@ -14,7 +14,7 @@ export { type EmbeddedPostgres, startEmbeddedPostgres } from './embedded-postgre
 export { errorCode } from './error-code.js';
 export { type Installation, type InstallationOptions, openEmbedded, openInstallation } from './installation.js';
 export { LaneLease } from './lane-lease.js';
-export { type PlannedMigration, planMigrations } from './migration-plan.js';
+export { type MigrationPlan, type PlannedMigration, planMigrations } from './migration-plan.js';
 export { distribute, migrate } from './migrate.js';
 export { holdMigrationLock, lockMigrations } from './migration-lock.js';
 export { readQueueMigration } from './queue-schema.js';

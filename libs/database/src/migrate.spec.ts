@@ -192,9 +192,10 @@ describe('the job queue', () => {
     expect(await db.sql('SELECT FROM migrations WHERE name = $1', [ADDED])).toEqual([]);
   });
 
-  it('is not used where it lacks migrations of this version, until they have run', async () => {
+  it('is not used where it lacks migrations of this version, as the plan says, until they have run', async () => {
     await db.sql('DROP SCHEMA graphile_worker CASCADE');
     const database = await open();
+    expect(await planMigrations(database)).toEqual({ migrations: [], queue: { from: 0, to: QUEUE_MIGRATION } });
     await expect(requireSchema(database)).rejects.toThrow(/^the job queue in the database lacks migrations/);
     await migrate(database);
     await expect(requireSchema(database)).resolves.toBeUndefined();
@@ -315,11 +316,11 @@ describe('the migrations', () => {
 
   it('are described by the plan without a change of the database', async () => {
     const newer = await open(AddedLater1800000000000, IndexedLater1800000000002);
-    expect(await planMigrations(newer)).toMatchObject([
+    expect((await planMigrations(newer)).migrations).toMatchObject([
       { name: ADDED, effects: [{ command: 'ALTER TABLE projects ADD COLUMN later', lock: 'ACCESS EXCLUSIVE' }] },
       { effects: [{ command: 'CREATE INDEX CONCURRENTLY projects_later_idx ON projects' }] },
     ]);
-    expect(await planMigrations(newer)).toHaveLength(2);
-    expect(await planMigrations(await open())).toEqual([]);
+    expect((await planMigrations(newer)).migrations).toHaveLength(2);
+    expect(await planMigrations(await open())).toEqual({ migrations: [], queue: null });
   });
 });

@@ -1,6 +1,7 @@
 import type { QueryRunner } from 'typeorm';
 import type { Database } from './database.js';
 import { migrationsOf } from './migrate.js';
+import { QUEUE_MIGRATION } from './queue-schema.js';
 import { nameOf, pendingMigrations, readSchemaState, requireNotTooNew, type KnownMigration } from './schema-state.js';
 import { effectsOf, type StatementEffect } from './statement-effect.js';
 
@@ -11,20 +12,28 @@ export interface PlannedMigration {
   effects: StatementEffect[];
 }
 
+/** What `migrate` would do. */
+export interface MigrationPlan {
+  migrations: PlannedMigration[];
+  /** The newest migration of the job queue before and after; null where none of its migrations would run. */
+  queue: { from: number; to: number } | null;
+}
+
 /**
  * The migrations that would run, with what they would do. It changes nothing.
  * @throws StartupError for a schema that is too new
  */
-export async function planMigrations(database: Database): Promise<PlannedMigration[]> {
+export async function planMigrations(database: Database): Promise<MigrationPlan> {
   const known = migrationsOf(database);
   const state = await readSchemaState(database);
   requireNotTooNew(state, known);
-  const planned: PlannedMigration[] = [];
+  const migrations: PlannedMigration[] = [];
   for (const migration of pendingMigrations(state, known)) {
     const { phase = 'contract' } = migration;
-    planned.push({ name: nameOf(migration), phase, effects: await migrationEffects(migration) });
+    migrations.push({ name: nameOf(migration), phase, effects: await migrationEffects(migration) });
   }
-  return planned;
+  const { queueMigration: from } = state;
+  return { migrations, queue: from < QUEUE_MIGRATION ? { from, to: QUEUE_MIGRATION } : null };
 }
 
 /** What a migration does on a database where it has not begun. */
