@@ -27,8 +27,9 @@ export async function printPlan(say: Say, isCluster: boolean): Promise<void> {
   await withInstallation(use, async ({ database }) => {
     const plan = await planMigrations(database);
     for (const line of planLines(plan)) say(line);
-    if (isCluster)
-      for (const statement of distributionStatements(await readDistributionState(database))) say(statement);
+    if (!isCluster) return;
+    for (const statement of distributionStatements(await readDistributionState(database))) say(statement);
+    if (plan.migrations.length > 0) say('and the same for the tables of data that the pending migrations create');
   });
 }
 

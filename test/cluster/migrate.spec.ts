@@ -29,7 +29,18 @@ describe('stowage migrate --citus', () => {
     expect(code).toBe(0);
     expect(stdout).toContain(`SELECT create_distributed_table('batches', 'project_id')\n`);
     expect(stdout).toContain(`SELECT create_distributed_table('objects', 'project_id', colocate_with => 'batches')\n`);
+    expect(stdout).not.toContain('pending migrations');
     expect(await distributed()).toEqual([]);
+  });
+
+  it('says with --plan that tables which pending migrations create are distributed too', async () => {
+    const [newest] = await db.sql<{ name: string; timestamp: string }>(
+      'DELETE FROM migrations WHERE id = (SELECT max(id) FROM migrations) RETURNING name, timestamp',
+    );
+    const { code, stdout } = await stowage.run(['migrate', '--citus', '--plan']);
+    await db.sql('INSERT INTO migrations (name, timestamp) VALUES ($1, $2)', [newest?.name, newest?.timestamp]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/\)\nand the same for the tables of data that the pending migrations create\n$/);
   });
 
   it('distributes batches by project, all other tables of data like it, and no table of the coordinator', async () => {
