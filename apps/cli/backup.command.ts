@@ -69,6 +69,8 @@ async function backUp(file: string, level: number, signal: AbortSignal): Promise
   // The tables are backed up as they are: a newer version must not change them before that.
   const use = { say: printMessage, leasesLane: false, createsDatabase: false, pendingMigrations: 'ignore' } as const;
   await withInstallation(use, async ({ database }) => {
+    // Before the file is written: nothing that fails comes after it.
+    const ids = await listDataKeys(database);
     const state = { ...NO_PROGRESS };
     let total = 0;
     const onSize = (bytes: number): void => {
@@ -80,7 +82,6 @@ async function backUp(file: string, level: number, signal: AbortSignal): Promise
       progress.end();
       const what = `${formatCount(rows)} rows (${formatBytes(state.bytes)}) to ${file} (${formatBytes(sizeBytes)})`;
       printLine(`backed up ${what} in ${(progress.elapsedMs / 1000).toFixed(1)} s`);
-      const ids = await listDataKeys(database);
       if (ids.length > 0) {
         const keys = ids.length === 1 ? `data key ${ids.join()}` : `data keys ${ids.join(' and ')}`;
         printMessage(

@@ -165,6 +165,16 @@ describe('stowage backup', () => {
   });
 });
 
+describe('stowage backup to a file that exists', () => {
+  it('keeps it where the command ends with 1, also when the data keys cannot be read', async () => {
+    const from = await database();
+    await writeFile(pathOf('existing'), 'of before');
+    await from.sql('ALTER TABLE data_keys RENAME TO hidden_keys; CREATE TABLE data_keys ()');
+    expect(await backUp('existing', from)).toMatchObject({ code: 1 });
+    expect(await readFile(pathOf('existing'), 'utf8')).toBe('of before');
+  });
+});
+
 describe('stowage restore', () => {
   it('ends cleanly with SIGTERM, and restores nothing', async () => {
     const target = await database();
