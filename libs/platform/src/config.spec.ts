@@ -83,7 +83,7 @@ describe('a numeric setting', () => {
     ['MAX_CONNECTIONS', 10, 100_000, (config) => config.http.maxConnections],
     ['QUERY_TIMEOUT_MS', 100, 120_000, (config) => config.database.queryTimeoutMs],
     ['SLOW_STATEMENT_MS', 0, 3_600_000, (config) => config.database.slowStatementMs],
-    ['DATABASE_POOL_MAX', 6, 1000, (config) => config.database.poolMax],
+    ['DATABASE_POOL_MAX', 6, 72, (config) => config.database.poolMax],
     ['DATABASE_READ_LAG_MAX_MS', 1_000, 600_000, (config) => config.database.readLagMaxMs],
     ['PAGE_SIZE_MAX', 1, 10_000, (config) => config.limits.pageSizeMax],
     ['PAGE_SIZE', 1, 1000, (config) => config.limits.pageSize],
@@ -123,6 +123,13 @@ describe('a numeric setting', () => {
     expect(rejectionOf({ ...large, MEMORY_BUDGET_BYTES: '268435455' })).toContain('from 268435456 to');
     const small = { BODY_LIMIT_BYTES: '1024', PAGE_BYTES_MAX: '2048', MEMORY_BUDGET_BYTES: '4096' };
     expect(new Config(small).limits.memoryBudgetBytes).toBe(4096);
+  });
+
+  it('has a DATABASE_POOL_MAX of at most 1,000, and 72 with the embedded database, which has 100 connections', () => {
+    const DATABASE_POOL_MAX = '1000';
+    expect(new Config({ ...WITH_URL, DATABASE_POOL_MAX }).database.poolMax).toBe(1000);
+    expect(rejectionOf({ ...WITH_URL, DATABASE_POOL_MAX: '1001' })).toContain('from 6 to 1000');
+    expect(rejectionOf({ DATABASE_POOL_MAX })).toContain('from 6 to 72');
   });
 
   it('rejects a PAGE_SIZE over PAGE_SIZE_MAX', () => {

@@ -28,7 +28,7 @@ const RATE_ITEMS_MAX = 1_000_000_000;
 /** Connections of DATABASE_POOL_MAX that run only the look-ups of keys, health checks and leases: no request can take them. */
 export const RESERVED_CONNECTIONS = 2;
 
-/** Each process of a server is one more user of the embedded database, which has 100 connections. */
+/** Each process of a server is one more user of the embedded database, which has 100 connections, also for other commands. */
 const EMBEDDED_PROCESSES_MAX = 8;
 const EMBEDDED_POOLS_MAX = 72;
 
@@ -93,9 +93,9 @@ export class Config {
     /** DATABASE_URL: PostgreSQL 15 or newer; default none, which starts the embedded one. */
     url: string | null;
     /**
-     * DATABASE_POOL_MAX: connections that a server or worker may hold, 6 for each process to 1,000; default 20 for each process, 72
-     * in all with the embedded database. Two of each process are reserved. Each process of a server opens one more, on which it is
-     * notified of changes of keys.
+     * DATABASE_POOL_MAX: connections that a server or worker may hold, 6 for each process to 1,000, with the embedded database 72;
+     * default 20 for each process, and no more than this maximum. Two of each process are reserved. Each process of a server opens
+     * one more, on which it is notified of changes of keys.
      */
     poolMax: number;
     /** The connections among them that requests and jobs share: all but the two reserved ones. */
@@ -285,8 +285,9 @@ export class Config {
     if (isServer && this.metrics.isOn) rejectSharedPort(this.http, this.metrics);
     this.tracing = { isOn: isTracingOn(env) };
     this.errors = { dsn: sentryDsn(env) };
-    const pools = url === null ? Math.min(20 * processes, EMBEDDED_POOLS_MAX) : 20 * processes;
-    const poolMax = share(env, 'DATABASE_POOL_MAX', processes, { fallback: pools, minOfEach: 6, max: 1000 });
+    const poolsMax = url === null ? EMBEDDED_POOLS_MAX : 1000;
+    const pools = { fallback: Math.min(20 * processes, poolsMax), minOfEach: 6, max: poolsMax };
+    const poolMax = share(env, 'DATABASE_POOL_MAX', processes, pools);
     this.database = {
       url,
       poolMax,
