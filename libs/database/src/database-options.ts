@@ -4,7 +4,7 @@ import type { DataSourceOptions, EntitySchema, MigrationInterface } from 'typeor
 import { DatabasePool } from './database-pool.js';
 import { parseDatabaseUrl } from './database-url.js';
 import type { PostgresAddress } from './open-server.js';
-import { recordBackendPid } from './running-statement.js';
+import { beginSession } from './running-statement.js';
 import type { StallOptions } from './stall-monitor.js';
 import type { Telemetry } from '#telemetry';
 import { RESERVED_CONNECTIONS } from '#platform';
@@ -22,6 +22,8 @@ const TIME_DIGITS = 13;
 const LOCK_TIMEOUT_MS = 10_000;
 /** Longer than the largest batch takes to store. A statement that takes longer would hold a connection that others need. */
 const STATEMENT_TIMEOUT_MS = 120_000;
+/** After this time PostgreSQL itself ends a transaction without any statement: the process that began it hangs or has ended. */
+const IDLE_TIMEOUT_MS = 15 * 60_000;
 const CONNECT_TIMEOUT_MS = 10_000;
 /** Reserved connections run short statements only, and wait neither long for a lock nor for a database that does not respond. */
 const RESERVED_LOCK_TIMEOUT_MS = 1_000;
@@ -95,7 +97,8 @@ export function createSingleClient({ options }: Pool, purpose: string): Client {
 function sessionOptions(lockTimeoutMs: number, statementTimeoutMs: number): string {
   return (
     '-c timezone=UTC -c datestyle=ISO -c client_encoding=UTF8 ' +
-    `-c lock_timeout=${String(lockTimeoutMs)} -c statement_timeout=${String(statementTimeoutMs)}`
+    `-c lock_timeout=${String(lockTimeoutMs)} -c statement_timeout=${String(statementTimeoutMs)} ` +
+    `-c idle_in_transaction_session_timeout=${String(IDLE_TIMEOUT_MS)}`
   );
 }
 
@@ -122,7 +125,7 @@ export function dataSourceOptions(options: DatabaseOptions): DataSourceOptions {
     },
     extra: {
       types: TEXT_TYPES,
-      onConnect: recordBackendPid,
+      onConnect: beginSession,
       options: sessionOptions(LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS),
     },
   };

@@ -13,6 +13,12 @@ const QUIET = { log: () => undefined, warn: () => undefined, error: () => undefi
 /** One of a newer version, which older servers need not know. */
 const ADDED = 'AddedLater1800000000000';
 
+/** Of a pool, without those that are reserved. */
+const CONNECTIONS = 8;
+const TIMEOUTS = `
+  SELECT current_setting('transaction_timeout') AS transaction, current_setting('statement_timeout') AS statement,
+    current_setting('idle_in_transaction_session_timeout') AS idle, current_setting('lock_timeout') AS lock`;
+
 let db: Tables;
 const opened = new Set<Database>();
 beforeEach(async () => {
@@ -203,10 +209,18 @@ describe('the job queue', () => {
 });
 
 describe('a database that ends transactions which take long', () => {
-  it('lets migrations take as long as they take', async () => {
+  it('lets migrations and snapshots take as long as they take, and other transactions after them', async () => {
     await setParameter(db.address, 'idle_in_transaction_session_timeout', '1s');
     await setParameter(db.address, 'transaction_timeout', '1s');
-    expect(await migrate(await open(SlowLater1800000000003))).toBe(1);
+    const database = await open(SlowLater1800000000003);
+    const snapshot = await database.openSnapshot();
+    const [count] = await Promise.all([migrate(database), snapshot.query('SELECT pg_sleep(1.5)')]);
+    expect(count).toBe(1);
+    await snapshot.close();
+    // At once, so that each has another connection, and one that of the migrations.
+    const timeouts = Array.from({ length: CONNECTIONS }, () => database.query(TIMEOUTS));
+    const expected = { transaction: '0', idle: '15min', statement: '2min', lock: '10s' };
+    expect((await Promise.all(timeouts)).flat()).toEqual(timeouts.map(() => expected));
   });
 });
 

@@ -1,13 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { StartupError } from '#platform';
 import type { Database } from './database.js';
-import { TRANSACTION_WITHOUT_TIMEOUTS } from './migration-session.js';
 import type { Queryable } from './queryable.js';
 
 /** The key of the advisory lock under which one process at a time changes the schema, or creates the rows of an installation. */
 const MIGRATION_LOCK = 7_364_502;
 /** Without a parameter: the portal of a statement with parameters keeps its snapshot until the transaction ends. */
 const TRY_LOCK = `SELECT pg_try_advisory_xact_lock(${String(MIGRATION_LOCK)}) AS locked`;
+/** While other connections work. */
+const DISABLE_IDLE_TIMEOUT = 'SET LOCAL idle_in_transaction_session_timeout = 0';
 /** How often a process that waits for another one looks whether it has ended. */
 const POLL_MS = 200;
 /** How long a process waits before it says for whom, and before it says so again. */
@@ -52,7 +53,7 @@ export async function holdMigrationLock<T>(
     const done = await database.transactionOnce(async (tx) => {
       // A process that waited in the statement would hold a snapshot, and CREATE INDEX CONCURRENTLY waits for every snapshot.
       if (await tryLock(tx)) {
-        await tx.query(TRANSACTION_WITHOUT_TIMEOUTS);
+        await tx.query(DISABLE_IDLE_TIMEOUT);
         const requireLock = async (): Promise<void> => {
           await tx.query('SELECT');
         };

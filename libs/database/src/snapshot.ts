@@ -5,9 +5,6 @@ import { run } from './run-statement.js';
 import { RunningStatement } from './running-statement.js';
 import type { StatementObserver } from './statement-observer.js';
 
-/** After this time PostgreSQL itself ends a snapshot without any statement: the process that opened it hangs or has ended. */
-const SNAPSHOT_IDLE_TIMEOUT_MS = 15 * 60_000;
-
 /** Reads one state of the database, whatever is committed meanwhile. It holds a connection until it is closed. */
 export interface Snapshot extends Queryable {
   /** Starts to copy the rows of a SELECT. Nothing else can run in the snapshot until the copy has ended. */
@@ -35,10 +32,7 @@ export async function openSnapshot(
   const timeout =
     statementTimeoutMs === undefined ? '' : `; SET LOCAL statement_timeout = ${String(statementTimeoutMs)}`;
   try {
-    await client.query(
-      'BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; ' +
-        `SET LOCAL idle_in_transaction_session_timeout = ${String(SNAPSHOT_IDLE_TIMEOUT_MS)}${timeout}`,
-    );
+    await client.query(`BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY${timeout}`);
   } catch (error) {
     client.release(true);
     throw error;
