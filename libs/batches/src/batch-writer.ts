@@ -1,7 +1,7 @@
 import { AuditLog } from '#audit';
 import { EncryptedKeys } from '#encryption';
 import { Problem, setObjectsRead } from '#http';
-import { WriteSlots, type Receipt, type ReleaseSlot, type WriteResponse } from '#jobs';
+import { WriteSlots, type Receipt, type WriteResponse } from '#jobs';
 import { Config } from '#platform';
 import { Database, isUniqueViolation, Sequence, type Queryable, type Transaction } from '#database';
 import { SegmentStore } from '#inverted-index';
@@ -52,7 +52,7 @@ export class BatchWriter {
    */
   async write(write: BatchWrite, receipt?: Receipt): Promise<WriteResponse> {
     // A stream that has arrived is read only when it is written, so that those that wait hold no part of it in memory.
-    const releaseWriteSlot = write.input.source === 'received' ? await this.acquireWriteSlot(write) : null;
+    const releaseWriteSlot = write.input.source === 'received' ? await this.slots.acquire(write) : null;
     try {
       return await this.readAndWrite(write, receipt);
     } finally {
@@ -83,7 +83,7 @@ export class BatchWriter {
     if (small !== null) return small;
 
     // A job is one of few that run at a time; a stream has a slot already.
-    const releaseWriteSlot = write.input.source === 'memory' ? await this.acquireWriteSlot(write) : null;
+    const releaseWriteSlot = write.input.source === 'memory' ? await this.slots.acquire(write) : null;
     let response: WriteResponse | null;
     try {
       response = await this.storeWithRetries(write, reader, receipt);
@@ -93,12 +93,6 @@ export class BatchWriter {
     // The rest of an invalid batch is validated without a connection, and that of a JSON body without a slot.
     if (response === null) throw await reader.readErrors();
     return response;
-  }
-
-  private acquireWriteSlot({ projectId, releaseSlot }: BatchWrite): Promise<ReleaseSlot> {
-    // It would be missing for other requests of the project while this one waits.
-    releaseSlot?.();
-    return this.slots.acquire(projectId);
   }
 
   /**

@@ -2,7 +2,6 @@ import {
   WriteOperations,
   WriteSlots,
   type Receipt,
-  type ReleaseSlot,
   type WriteOperation,
   type WriteRequest,
   type WriteResponse,
@@ -88,7 +87,8 @@ export class FeedOperations {
     if (stages === undefined) throw new Error('the route of a feed accepts streams that the feed cannot read');
     const { projectId, actor } = request;
     const write = { projectId, actor, batchId: stages.batchIdOf(request), ifExists: 'replace' } as const;
-    const releaseWriteSlot = stream.source === 'received' ? await this.acquireWriteSlot(request) : null;
+    // The stored parts of a stream that has arrived are read by another connection than that of its transaction.
+    const releaseWriteSlot = stream.source === 'received' ? await this.slots.acquire(request) : null;
     const read = countObjects(stages.read(request, stream));
     try {
       return await this.streams.write(write, read.parts, async (tx, counts) => {
@@ -102,13 +102,6 @@ export class FeedOperations {
     } finally {
       releaseWriteSlot?.();
     }
-  }
-
-  /** The stored parts of a stream that has arrived are read by another connection than that of its transaction. */
-  private acquireWriteSlot({ projectId, releaseSlot }: WriteRequest): Promise<ReleaseSlot> {
-    // It would be missing for other requests of the project while this one waits.
-    releaseSlot?.();
-    return this.slots.acquire(projectId);
   }
 
   private async store<Input extends FeedInput>(

@@ -36,7 +36,10 @@ const addSql = (options: Omit<AddOptions, 'isBatch'>): string => `
     ${addObjectsSql('batch', { ...options, isBatch: false })}`;
 
 const ADD = { name: 'feed.add', text: addSql({ addsUsage: true, hasSubjects: true }) };
-const ADD_UNMARKED = { name: 'feed.add-unmarked', text: addSql({ addsUsage: true, hasSubjects: false }) };
+const ADD_WITHOUT_SUBJECTS = {
+  name: 'feed.add-without-subjects',
+  text: addSql({ addsUsage: true, hasSubjects: false }),
+};
 
 /** In a transaction that adds them to the usage itself. */
 const ADD_ONLY = { name: 'feed.add-only', text: addSql({ addsUsage: false, hasSubjects: true }) };
@@ -99,7 +102,7 @@ export class FeedWriteStore {
    * where an object exists.
    */
   async add(target: FeedTarget, seq: bigint, objects: readonly NewObjectRow[]): Promise<void> {
-    await this.database.query(haveSubjects(objects) ? ADD : ADD_UNMARKED, [
+    await this.database.query(haveSubjects(objects) ? ADD : ADD_WITHOUT_SUBJECTS, [
       ...target,
       seq.toString(),
       objects.length,

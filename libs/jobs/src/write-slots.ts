@@ -7,6 +7,13 @@ import { Injectable } from '@nestjs/common';
  */
 const PER_PROJECT = 2;
 
+/** The part of a `WriteRequest` that waits for a slot. */
+interface SlotRequest {
+  projectId: number;
+  /** Frees the slot of its request; absent for a job. */
+  releaseSlot?: (() => void) | undefined;
+}
+
 /** Frees a slot; to be called once. */
 export type ReleaseSlot = () => void;
 
@@ -24,7 +31,9 @@ export class WriteSlots {
     this.slots = new ProjectSlots({ total, perProject: Math.max(1, Math.min(PER_PROJECT, Math.floor(total / 2))) });
   }
 
-  async acquire(projectId: number): Promise<ReleaseSlot> {
+  async acquire({ projectId, releaseSlot }: SlotRequest): Promise<ReleaseSlot> {
+    // Free the request slot first: other requests of the project may need it.
+    releaseSlot?.();
     const release = await this.slots.acquire(projectId);
     if (release === null) throw new Error('no slot; work waits for these slots without limits');
     return release;
