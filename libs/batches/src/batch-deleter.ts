@@ -1,5 +1,5 @@
 import { AuditLog, boundedIds, IDS_MAX, type Actor } from '#audit';
-import { Database } from '#database';
+import { Database, DISABLE_STATEMENT_TIMEOUT } from '#database';
 import { checkPreconditions, Problem, type Preconditions } from '#http';
 import { Config } from '#platform';
 import { DeletionIds } from '#undelete';
@@ -27,7 +27,7 @@ export class BatchDeleter {
   delete(target: BatchTarget, cascade: boolean, preconditions: Preconditions, actor: Actor): Promise<number> {
     return this.database.transaction(async (tx) => {
       // Deleting the objects of a large batch may take longer than the timeout.
-      if (cascade) await this.store.disableStatementTimeout(tx);
+      if (cascade) await tx.query(DISABLE_STATEMENT_TIMEOUT);
       // The lock of the batch keeps new objects out.
       const batch = await this.store.lock(tx, target);
       if (batch === null) throw batchNotFound();

@@ -49,12 +49,6 @@ const INSERT_BATCH_WITH_SUBJECTS = { name: 'batch.insert-subjects', text: insert
 /** The batch alone. */
 const INSERT_ROW = { name: 'batch.insert-row', text: INSERT_BATCH_ROW };
 
-/** A stream is written for as long as its client sends; the minimum rate of its body bounds that time. */
-const DISABLE_STATEMENT_TIMEOUT = {
-  name: 'batch.disable-statement-timeout',
-  text: `SELECT set_config('statement_timeout', '0', true)`,
-};
-
 /** Creates the batch and locks it until the transaction ends; no row where it exists. */
 const CREATE = {
   name: 'batch.create',
@@ -249,10 +243,6 @@ export class BatchWriteStore {
       await insertOneObject(tx, { projectId, batchId, seq, isBatch: true }, object);
       await tx.query(ADD_USAGE, [projectId, 1, dataBytes(object.data)]);
     });
-  }
-
-  async disableStatementTimeout(tx: Queryable): Promise<void> {
-    await tx.query(DISABLE_STATEMENT_TIMEOUT);
   }
 
   /** Creates and locks the batch. @returns false where it exists */

@@ -3,7 +3,14 @@ import { EncryptedKeys } from '#encryption';
 import { Problem, setObjectsRead } from '#http';
 import { WriteSlots, type Receipt, type WriteResponse } from '#jobs';
 import { Config } from '#platform';
-import { Database, isUniqueViolation, Sequence, type Queryable, type Transaction } from '#database';
+import {
+  Database,
+  DISABLE_STATEMENT_TIMEOUT,
+  isUniqueViolation,
+  Sequence,
+  type Queryable,
+  type Transaction,
+} from '#database';
 import { SegmentStore } from '#inverted-index';
 import { sizeOf } from '#store';
 import { isShareUsedUp, NO_CHANGE, QuotaStore, UNLIMITED, UsageStore } from '#usage';
@@ -167,7 +174,8 @@ export class BatchWriter {
     receipt: Receipt | undefined,
   ): Promise<{ kind: 'stored'; response: WriteResponse } | NotStored> {
     return this.database.transactionOnce(async (tx) => {
-      await this.store.disableStatementTimeout(tx);
+      // A stream is written for as long as its client sends; the minimum rate of its body bounds that time.
+      await tx.query(DISABLE_STATEMENT_TIMEOUT);
       const result = await this.storeIn(tx, write, reader);
       if (result.kind === 'invalid' || result.kind === 'retry') {
         tx.setRollbackOnly();

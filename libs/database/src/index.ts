@@ -57,6 +57,7 @@ export {
 } from './sequence.js';
 export type { Snapshot } from './snapshot.js';
 export type { StatementEffect } from './statement-effect.js';
+export { DISABLE_STATEMENT_TIMEOUT } from './statement-timeout.js';
 export {
   isConnectionLoss,
   isDataError,

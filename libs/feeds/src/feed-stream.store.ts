@@ -1,9 +1,6 @@
-import type { Queryable } from '#database';
+import { DISABLE_STATEMENT_TIMEOUT, type Queryable } from '#database';
 import type { NewObjectRow } from '#store';
 import { Injectable } from '@nestjs/common';
-
-/** A stream may take longer than a statement of a request. */
-const DISABLE_STATEMENT_TIMEOUT = `SET LOCAL statement_timeout = 0`;
 
 /** A temporary table of the connection, empty at the start of every transaction. Data stays text, with every digit. */
 const CREATE_STAGE = `

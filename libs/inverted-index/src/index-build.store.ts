@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Database } from '#database';
+import { Database, DISABLE_STATEMENT_TIMEOUT } from '#database';
 import { Injectable } from '@nestjs/common';
 import { SHARE_INDEX } from './index-lock.js';
 import { SEGMENTS_OF_STEP, SegmentStore, type ObjectSize } from './segment.store.js';
@@ -52,7 +52,7 @@ export class IndexBuildStore {
       await tx.query(SHARE_INDEX, [projectId]);
       const [build] = await tx.query<{ below_seq: string }>(LOCK_BUILD, [projectId]);
       if (build === undefined) return false;
-      await tx.query(`SET LOCAL statement_timeout = 0`);
+      await tx.query(DISABLE_STATEMENT_TIMEOUT);
       const numbers = await this.segments.nextNumbers(tx, SEGMENTS_OF_STEP);
       const objects = await tx.query<ObjectSize & { is_pending: boolean }>(NEXT_OBJECTS, [
         projectId,

@@ -1,4 +1,4 @@
-import { Database, type Queryable } from '#database';
+import { Database, DISABLE_STATEMENT_TIMEOUT, type Queryable } from '#database';
 import { canonicalNumber } from '#json';
 import { EventLoopYield } from '#platform';
 import { Injectable } from '@nestjs/common';
@@ -86,7 +86,8 @@ export class IndexCheck {
    */
   async rebuildProject(projectId: number): Promise<void> {
     await this.database.transaction(async (tx) => {
-      await tx.query(`SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '30s'`);
+      await tx.query(DISABLE_STATEMENT_TIMEOUT);
+      await tx.query(`SET LOCAL lock_timeout = '30s'`);
       await tx.query(LOCK_INDEX, [projectId]);
       await tx.query(DISCARD, [projectId]);
       await tx.query(BEGIN_BUILD, [projectId]);

@@ -1,4 +1,4 @@
-import { Database, type Transaction } from '#database';
+import { Database, DISABLE_STATEMENT_TIMEOUT, type Transaction } from '#database';
 import { Injectable } from '@nestjs/common';
 import { EventLoopYield } from '#platform';
 import { SHARE_INDEX } from './index-lock.js';
@@ -116,7 +116,7 @@ export class SegmentMergeStore {
   /** Merges some segments of a project. @returns whether there may be more to merge */
   mergeSome(projectId: number): Promise<boolean> {
     return this.database.transaction(async (tx) => {
-      await tx.query(`SET LOCAL statement_timeout = 0`);
+      await tx.query(DISABLE_STATEMENT_TIMEOUT);
       await tx.query(SHARE_INDEX, [projectId]);
       // A build that has not committed may hold entries of objects that seem to be in no segment.
       if ((await tx.query(IS_BUILDING, [projectId])).length > 0) return false;
@@ -138,7 +138,7 @@ export class SegmentMergeStore {
    */
   dropValuesOf(projectId: number, keys: readonly string[], below: bigint): Promise<'dropped' | 'busy' | 'none'> {
     return this.database.transaction(async (tx) => {
-      await tx.query(`SET LOCAL statement_timeout = 0`);
+      await tx.query(DISABLE_STATEMENT_TIMEOUT);
       await tx.query(SHARE_INDEX, [projectId]);
       if ((await tx.query(IS_BUILDING, [projectId])).length > 0) return 'busy';
       const values = [projectId, below.toString(), keys];

@@ -1,5 +1,5 @@
 import { AuditLog, boundedIds, type Actor } from '#audit';
-import { Database, isUniqueViolation, Sequence, type Transaction } from '#database';
+import { Database, DISABLE_STATEMENT_TIMEOUT, isUniqueViolation, Sequence, type Transaction } from '#database';
 import { ERRORS_LISTED_MAX, Problem } from '#http';
 import { SegmentStore } from '#inverted-index';
 import { UsageStore } from '#usage';
@@ -12,9 +12,6 @@ const ATTEMPTS = 3;
 
 /** Restored objects that wait for the indexer: pending objects cost every query, so more are indexed at once. */
 const PENDING_OBJECTS_MAX = 200;
-
-/** Restoring the objects of a large batch may take longer than the timeout. */
-const DISABLE_STATEMENT_TIMEOUT = `SELECT set_config('statement_timeout', '0', true)`;
 
 type Find = (tx: Transaction) => Promise<DeletionRow | null>;
 type Kind = 'deletion' | 'batch' | 'object';
@@ -58,6 +55,7 @@ export class Restoration {
     for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
       try {
         return await this.database.transaction(async (tx) => {
+          // Restoring the objects of a large batch may take longer than the timeout.
           await tx.query(DISABLE_STATEMENT_TIMEOUT);
           const deletion = await find(tx);
           if (deletion === null) throw notRestorable(kind);
