@@ -22,4 +22,4 @@ export { OperatorJobs, type OperatorRequest } from './operator-jobs.js';
 export { originOf } from './stored-request.js';
 export { WriteOperations } from './write-operations.js';
 export { WriteService } from './write.service.js';
-export { WriteSlots, type ReleaseSlot } from './write-slots.js';
+export { WriteSlots } from './write-slots.js';
