@@ -332,8 +332,19 @@ describe('stowage backup and restore', () => {
     server.child.kill('SIGTERM');
     const { stderr } = await server.ended;
     expect(JSON.parse(stderr)).toMatchObject({ level: 40, msg: expect.stringMatching(warning) });
-    const right = await restore('whole', await database());
+    const known = await database();
+    const right = await restore('whole', known);
     expect([right.code, right.stderr]).toEqual([0, expect.not.stringContaining('API keys')]);
+    // As a key that was not used since the version that notes the secret.
+    await known.sql(
+      'UPDATE api_keys SET secret_id = NULL WHERE key_id = (SELECT max(key_id) FROM api_keys WHERE revoked_at IS NULL)',
+    );
+    expect(await stowage.run(['backup', pathOf('unknown')], settingsFor(known))).toMatchObject({ code: 0 });
+    const unknown = await restore('unknown', await database());
+    expect([unknown.code, unknown.stderr]).toEqual([
+      0,
+      expect.stringMatching(/1 of \d+ API keys of the backup may need another key secret/),
+    ]);
   });
 
   it('restores nothing from a file that is damaged, cut off, changed or newer, and then the whole one', async () => {

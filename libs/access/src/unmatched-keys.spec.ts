@@ -10,15 +10,18 @@ let db: TestDatabase;
 
 beforeAll(async () => {
   db = await cloneDatabase();
-  for (const [key, secretId, revoked] of [
-    [1, KeySecret.idOf(ONE), null],
-    [2, KeySecret.idOf(TWO), null],
-    [3, null, null],
-    [4, KeySecret.idOf(THREE), '2026-01-01T00:00:00Z'],
+  const past = '2026-01-01T00:00:00Z';
+  for (const [key, secretId, revoked, expires] of [
+    [1, KeySecret.idOf(ONE), null, null],
+    [2, KeySecret.idOf(TWO), null, 'infinity'],
+    [3, null, null, null],
+    [4, KeySecret.idOf(THREE), past, null],
+    [5, KeySecret.idOf(THREE), null, past],
   ]) {
     await db.sql(
-      `INSERT INTO api_keys (key_id, role, name, prefix, hash, secret_id, revoked_at) VALUES ($1, 'operator', 'k', 'stw', $2, $3, $4)`,
-      [key, Buffer.from(String(key)), secretId, revoked],
+      `INSERT INTO api_keys (key_id, role, name, prefix, hash, secret_id, revoked_at, expires_at)
+       VALUES ($1, 'operator', 'k', 'stw', $2, $3, $4, $5)`,
+      [key, Buffer.from(String(key)), secretId, revoked, expires],
     );
   }
 });
@@ -30,7 +33,7 @@ async function describeWith(settings: Record<string, string>): Promise<string | 
 }
 
 describe('keys of another key secret', () => {
-  it('are those that neither the current secret nor the previous one accepts, without revoked ones', async () => {
+  it('are those that neither the current secret nor the previous one accepts, without revoked and expired ones', async () => {
     expect(await describeWith({ STOWAGE_KEY_SECRET: ONE, STOWAGE_KEY_SECRET_PREVIOUS: TWO })).toBeNull();
     expect(await describeWith({ STOWAGE_KEY_SECRET: ONE })).toMatch(
       /^1 of 3 API keys does not work with the key secret in STOWAGE_KEY_SECRET: it was created with another one /,
