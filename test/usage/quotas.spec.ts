@@ -359,6 +359,16 @@ describe('a stream of readings', () => {
     expect((await client.expectExact()).objects).toBe(3);
   });
 
+  it('counts repeated readings once, with the size of the last one', async () => {
+    const last = lines(5_000);
+    const first = last.map((line) => line.replace(':20,', `:20.${'0'.repeat(300)},`));
+    const body = [...first, ...last, ...last, ...last, ...lines(5_001)].join('\n');
+    const client = await projectWith(0, { objects_max: 5_001, bytes_max: 1_000_000 });
+    const reply = await client.call('POST', ROOM, body, NDJSON);
+    expect([reply.status, reply.json()]).toMatchObject([201, { stored: 25_001, replaced: 20_000 }]);
+    expect((await client.expectExact()).objects).toBe(5_001);
+  });
+
   it('may replace as many readings as are stored, also over the limit', async () => {
     const client = await projectWith(0, {});
     const body = lines(21_000).join('\n');

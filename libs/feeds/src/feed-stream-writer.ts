@@ -63,21 +63,27 @@ export class FeedStreamWriter {
     });
   }
 
-  /** @throws Problem quota-exceeded where the stream alone has more than the limit and more than the project stores */
+  /**
+   * @throws Problem quota-exceeded where the stream alone has more than the limit and more than the project stores. Objects that later
+   *   ones of the stream replace do not count, so that what is staged is read for each comparison.
+   */
   private async stage(
     tx: Transaction,
     projectId: number,
     parts: AsyncIterable<readonly NewObjectRow[]>,
   ): Promise<void> {
     const staged = { ...NO_CHANGE };
-    let most: UsageChange = STAGED_UNCHECKED;
+    let compareAbove: UsageChange = STAGED_UNCHECKED;
     for await (const objects of parts) {
       if (objects.length === 0) continue;
+      await this.store.stage(tx, objects);
       const { objects: count, bytes } = sizeOf(objects);
       staged.objects += count;
       staged.bytes += bytes;
-      if (exceeds(staged, most)) most = await this.quotas.requireTotal(tx, projectId, staged);
-      await this.store.stage(tx, objects);
+      if (!exceeds(staged, compareAbove)) continue;
+      const last = await this.store.sizeOfLast(tx);
+      const most = await this.quotas.requireTotal(tx, projectId, last);
+      compareAbove = nextComparison(staged, last, most);
     }
   }
 
@@ -113,4 +119,14 @@ export class FeedStreamWriter {
     }
     return total;
   }
+}
+
+/**
+ * Before this much is staged, the stream is within the limit, or little is staged since the last comparison: a quarter of the whole, so
+ * that all comparisons together read what is staged only a few times.
+ */
+function nextComparison(staged: UsageChange, last: UsageChange, most: UsageChange): UsageChange {
+  const next = (quota: keyof UsageChange): number =>
+    staged[quota] + Math.max(most[quota] - last[quota], STAGED_UNCHECKED[quota], staged[quota] / 4);
+  return { objects: next('objects'), bytes: next('bytes') };
 }

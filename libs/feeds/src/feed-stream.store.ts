@@ -1,5 +1,6 @@
 import { DISABLE_STATEMENT_TIMEOUT, type Queryable } from '#database';
 import type { NewObjectRow } from '#store';
+import type { UsageChange } from '#usage';
 import { Injectable } from '@nestjs/common';
 
 /** A temporary table of the connection, empty at the start of every transaction. Data stays text, with every digit. */
@@ -12,6 +13,12 @@ const STAGE = `
   INSERT INTO staged_readings (object_id, subject, observed_at, data)
   SELECT i, s, t, d FROM ROWS FROM (jsonb_to_recordset($1::jsonb) AS (i text, s text, t text, d text))
     WITH ORDINALITY AS o (i, s, t, d, ordinal) ORDER BY ordinal`;
+
+/** Of the objects with the same id the last one is stored. By bytes, which is faster than the order of a language. */
+const SIZE_OF_LAST = `
+  SELECT count(*) AS objects, coalesce(sum(bytes), 0) AS bytes FROM (
+    SELECT DISTINCT ON (object_id COLLATE "C") octet_length(data) AS bytes FROM staged_readings
+    ORDER BY object_id COLLATE "C", position DESC) AS last`;
 
 /** Without an index: every part is found by a scan from where the last one ended, as a cursor does. */
 const DECLARE = `
@@ -33,6 +40,12 @@ export class FeedStreamStore {
   async stage(tx: Queryable, objects: readonly NewObjectRow[]): Promise<void> {
     const rows = objects.map(({ objectId: i, subject: s, observedAt: t, data: d }) => ({ i, s, t, d }));
     await tx.query(STAGE, [JSON.stringify(rows)]);
+  }
+
+  /** What is stored in the end: of the staged objects with the same id the last one. */
+  async sizeOfLast(tx: Queryable): Promise<UsageChange> {
+    const [row] = await tx.query<Record<keyof UsageChange, string>>(SIZE_OF_LAST);
+    return { objects: Number(row?.objects), bytes: Number(row?.bytes) };
   }
 
   /** The staged objects in their order, a part at a time. */
