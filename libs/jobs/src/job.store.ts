@@ -62,7 +62,7 @@ export interface NewJob extends JobKey {
   body: Buffer | null;
   /** See `JobPlaces`. */
   place: number;
-  /** The number that the parts of a stream are stored under while it arrives; of JSON the job's own. */
+  /** The number that the parts of a stream are stored under while it arrives; for a JSON body, the job's own number. */
   bodyId: string;
 }
 

@@ -18,7 +18,7 @@ export interface WriteRequest {
   preconditions: Preconditions;
   /** When the request arrived, in microseconds since 1970. A job has the time of its request. */
   receivedAtMicros: number;
-  /** Sequence number of the request, unique in the project; of a job its number. */
+  /** Sequence number of the request, unique in the project; for a job, its number. */
   requestSeq: string;
   /** URL of the API as the client sees it, for URLs in the response. */
   baseUrl: string;
