@@ -8,6 +8,8 @@ import { Config } from '#platform';
 import { UsageStore } from '#usage';
 import type { TestProject } from '../../../test/harness/api.js';
 import { TestApp } from '../../../test/harness/app.js';
+import { countLockWaits } from '../../../test/harness/tables.js';
+import { waitFor } from '../../../test/jobs/jobs.js';
 import { ReencryptionStep } from './reencryption-step.js';
 import { SealedJobStore } from './sealed-job.store.js';
 import { SealedObjectStore } from './sealed-object.store.js';
@@ -205,4 +207,24 @@ it('looks at restored objects although the cursor stays where it is', async () =
   expect(await countPlain()).toBe(601);
   while (walk.phase !== 'done') walk = await step(walk);
   expect([walk.changed, await countPlain()]).toEqual([1_800, 0]);
+});
+
+it('encrypts a stream that becomes a job, under a larger number, while a step looks at it', async () => {
+  const { projectId } = project;
+  await api.db.sql(
+    `INSERT INTO job_parts (project_id, job_id, part, bytes) SELECT $1, n, 0, 'Ada' FROM unnest('{1, 9}'::int[]) AS n`,
+    [projectId],
+  );
+  await encrypt();
+  const before: Walk = { ...(await start()), phase: 'jobs' };
+  const stepping = await api.db.transaction(async (tx) => {
+    await tx.query('UPDATE job_parts SET job_id = 2 WHERE project_id = $1 AND job_id = 1', [projectId]);
+    const next = step(before);
+    await waitFor(async () => (await countLockWaits(api.db)) > 0 || undefined);
+    return [next];
+  });
+  let walk = await stepping[0];
+  while (walk?.phase === 'jobs') walk = await step(walk);
+  const left = await api.db.sql(`SELECT job_id FROM job_parts WHERE project_id = $1 AND bytes = 'Ada'`, [projectId]);
+  expect([walk?.phase, left]).toEqual(['index', []]);
 });

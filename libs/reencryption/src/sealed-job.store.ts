@@ -85,25 +85,28 @@ export class SealedJobStore {
       if (isSealed ? id === this.encryption.current?.id : id == null) continue;
       bytes += size;
       if (part === -1) await this.sealResult(tx, projectId, jobId, isSealed);
-      else await this.sealPart(tx, projectId, { jobId, part }, isSealed);
+      // A stream that became a job has moved to a larger number, which only the next FIND sees.
+      else if (!(await this.sealPart(tx, projectId, { jobId, part }, isSealed))) break;
     }
     return last;
   }
 
+  /** @returns false where the part is no longer there */
   private async sealPart(
     tx: Queryable,
     projectId: number,
     { jobId, part }: { jobId: string; part: number },
     isSealed: boolean,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const { current, dataKeys } = this.encryption;
     const [row] = await tx.query<{ bytes: Buffer }>(LOCK_PART, [projectId, jobId, part]);
-    // The job has succeeded meanwhile.
-    if (row === undefined || current === null) return;
+    if (row === undefined) return false;
+    if (current === null) return true;
     const place = { projectId, part };
     const opened = await openBodyPart(dataKeys, place, row.bytes);
     const bytes = isSealed ? await sealBodyPart(current, place, opened) : opened;
     await tx.query(UPDATE_PART, [projectId, jobId, part, bytes]);
+    return true;
   }
 
   private async sealResult(tx: Queryable, projectId: number, jobId: string, isSealed: boolean): Promise<void> {
