@@ -7,7 +7,8 @@ let api: TestApi;
 let project: TestProject;
 
 beforeAll(async () => {
-  api = await TestApi.shared();
+  // Of its own, because a test locks a table.
+  api = await TestApi.start();
   project = await api.project();
   await postBatch(
     api,

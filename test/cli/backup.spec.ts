@@ -206,7 +206,7 @@ describe('stowage backup and restore', () => {
     }
   });
 
-  it('ends the feeds of changes: no cursor of before becomes valid, whatever is written after the restore', async () => {
+  it('ends the feeds of changes: no earlier cursor becomes valid, whatever is written after the restore', async () => {
     await backUp('feeds');
     const target = await database();
     expect(await restore('feeds', target)).toMatchObject({ code: 0 });

@@ -94,10 +94,11 @@ describe('a condition on the values of an encrypted key', () => {
     const path = `/objects?max_affected=1&${query({ data: '{"name":{"$ne":"Eve"}}' })}`;
     const deletion = await api.db.transaction(async (tx) => {
       await tx.query('SELECT FROM batches WHERE project_id = $1 FOR UPDATE', [other.projectId]);
+      const [{ pid }] = (await tx.query('SELECT pg_backend_pid() AS pid')) as [{ pid: number }];
       const sent = api.call('DELETE', path, { key: admin });
       await waitFor(async () => {
-        const waiting = `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database() AND query ~ $1`;
-        return (await api.db.sql(waiting, ['SELECT b.batch_id FROM batches'])).length > 0 || undefined;
+        const waiting = 'SELECT FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid))';
+        return (await api.db.sql(waiting, [pid])).length > 0 || undefined;
       });
       await encrypt(api, other, ['name']);
       return { sent };

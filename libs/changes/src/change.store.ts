@@ -57,7 +57,7 @@ const COLLECT = {
     SELECT count(*) >= ${String(COLLECTED_MAX)} AS has_more FROM chosen`,
 };
 
-/** Whoever follows again begins after all that is committed; the cursors of before are invalid. */
+/** Whoever follows again begins after all that is committed; earlier cursors are invalid. */
 const FOLLOW = {
   name: 'changes.follow',
   text: `

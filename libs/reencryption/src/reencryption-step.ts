@@ -69,7 +69,7 @@ export class ReencryptionStep {
     await tx.query(LIMIT_STATEMENTS, [String(this.config.database.queryTimeoutMs)]);
     const stored = await this.projects.lock(tx, project, this.dataKey.id);
     if (stored === 'busy') return { ...walk, retries: walk.retries + 1 };
-    // Only steps move the cursor forward: a server of before the leases walks, or this step is repeated although it was committed. What was
+    // Only steps move the cursor forward: a server of an earlier version walks, or this step is repeated although it was committed. What was
     // done is not done again, and the cursor never goes back.
     if (stored === null || stored.cursor > walk.cursor) return null;
     const next = await this.stepOf(tx, this.continueAt(walk, stored));

@@ -28,7 +28,7 @@ beforeEach(async () => {
 const record = (on = db.database as Parameters<EventStore['record']>[0]): Promise<string | null> =>
   events.record(on, projectId, { type: 'job.failed', data: {} });
 const deliveries = (): Promise<object[]> => db.sql('SELECT FROM webhook_deliveries WHERE project_id = $1', [projectId]);
-const isWaiting = (): Promise<true> => waitFor(async () => ((await countLockWaits(db)) > 0 ? true : undefined), 3_000);
+const isWaiting = (): Promise<true> => waitFor(async () => ((await countLockWaits(db)) > 0 ? true : undefined));
 
 it('records no event for a webhook that is being deleted', async () => {
   let recorded: Promise<string | null> | undefined;
