@@ -16,7 +16,7 @@ const ADDED = 'AddedLater1800000000000';
 /** Of a pool, without those that are reserved. */
 const CONNECTIONS = 8;
 const TIMEOUTS = `
-  SELECT current_setting('transaction_timeout') AS transaction, current_setting('statement_timeout') AS statement,
+  SELECT pg_backend_pid() AS pid, current_setting('transaction_timeout') AS transaction, current_setting('statement_timeout') AS statement,
     current_setting('idle_in_transaction_session_timeout') AS idle, current_setting('lock_timeout') AS lock`;
 
 let db: Tables;
@@ -94,8 +94,11 @@ class SlowLater1800000000003 implements MigrationInterface {
   name = 'SlowLater1800000000003';
   readonly phase = 'expand';
 
+  static pid: number | undefined;
+
   async up(runner: QueryRunner): Promise<void> {
-    await runner.query('SELECT pg_sleep(1.5)');
+    const [row] = (await runner.query('SELECT pg_backend_pid() AS pid, pg_sleep(1.5)')) as { pid: number }[];
+    SlowLater1800000000003.pid = row?.pid;
   }
 
   down(): Promise<void> {
@@ -209,18 +212,37 @@ describe('the job queue', () => {
 });
 
 describe('a database that ends transactions which take long', () => {
+  /** Of all connections of the pool: each is kept until the last one was read. */
+  async function readTimeouts(database: Database): Promise<{ pid: number }[]> {
+    let isLast: () => void = () => undefined;
+    const last = new Promise<void>((resolve) => (isLast = resolve));
+    let count = 0;
+    const reads = Array.from({ length: CONNECTIONS }, () =>
+      database.transactionOnce(async (tx) => {
+        const rows = await tx.query<{ pid: number }>(TIMEOUTS);
+        if (++count === CONNECTIONS) isLast();
+        await last;
+        return rows;
+      }),
+    );
+    return (await Promise.all(reads)).flat();
+  }
+
   it('lets migrations and snapshots take as long as they take, and other transactions after them', async () => {
     await setParameter(db.address, 'idle_in_transaction_session_timeout', '1s');
     await setParameter(db.address, 'transaction_timeout', '1s');
     const database = await open(SlowLater1800000000003);
     const snapshot = await database.openSnapshot();
-    const [count] = await Promise.all([migrate(database), snapshot.query('SELECT pg_sleep(1.5)')]);
+    const slow = snapshot.query<{ pid: number }>('SELECT pg_backend_pid() AS pid, pg_sleep(1.5)');
+    const [count, [used]] = await Promise.all([migrate(database), slow]);
     expect(count).toBe(1);
     await snapshot.close();
-    // At once, so that each has another connection, and one that of the migrations.
-    const timeouts = Array.from({ length: CONNECTIONS }, () => database.query(TIMEOUTS));
+    const connections = await readTimeouts(database);
+    const pids = connections.map(({ pid }) => pid);
+    expect(new Set(pids).size).toBe(CONNECTIONS);
+    expect(pids).toEqual(expect.arrayContaining([used?.pid, SlowLater1800000000003.pid]));
     const expected = { transaction: '0', idle: '15min', statement: '2min', lock: '10s' };
-    expect((await Promise.all(timeouts)).flat()).toEqual(timeouts.map(() => expected));
+    expect(connections).toEqual(pids.map((pid) => ({ pid, ...expected })));
   });
 });
 
@@ -233,15 +255,9 @@ describe('the lock of the migrations', () => {
     expect(await migrate(await open(AddedLater1800000000000))).toBe(1);
   });
 
-  it('is not waited for by a process that was stopped, nor does it run migrations', async () => {
+  it('is not taken by a process that was stopped, nor does it run migrations', async () => {
     const stop = new AbortController();
-    const [newer, waiting] = [await open(AddedLater1800000000000), new AbortController()];
-    await db.transaction(async (tx) => {
-      await tx.query('SELECT pg_advisory_xact_lock(7364502)');
-      const migrated = migrate(newer, () => undefined, waiting.signal);
-      waiting.abort(new Error('stopped'));
-      await expect(migrated).rejects.toThrow('the migrations failed: ');
-    });
+    const newer = await open(AddedLater1800000000000);
     stop.abort(new Error('stopped'));
     await expect(migrate(newer, () => undefined, stop.signal)).rejects.toThrow('the migrations failed: stopped');
     expect(await db.sql(`SELECT FROM migrations WHERE name = $1`, [ADDED])).toEqual([]);
@@ -257,6 +273,22 @@ describe('a process that starts while another one holds the lock of the migratio
       await work();
     });
 
+  /** The start says for whom it waits after it has tried the lock for 3 seconds, and is stopped then. */
+  async function expectWait(
+    start: (say: (line: string) => void, signal: AbortSignal) => Promise<unknown>,
+  ): Promise<void> {
+    const stop = new AbortController();
+    const said: string[] = [];
+    const say = (line: string): void => {
+      said.push(line);
+      stop.abort();
+    };
+    await expect(start(say, stop.signal)).rejects.toThrow('The operation was aborted');
+    expect(said).toEqual([
+      expect.stringMatching(/^waiting for the process that changes the database: "stowage tests"/),
+    ]);
+  }
+
   it('does not wait where nothing is to be migrated for its version', async () => {
     await whileLocked(async () => {
       expect(await ensureMigrated(await open(), () => undefined)).toBe(0);
@@ -266,12 +298,10 @@ describe('a process that starts while another one holds the lock of the migratio
   it.each([
     ['a migration is pending', [AddedLater1800000000000], undefined],
     ['a restore has locked the tables', [], 'LOCK TABLE migrations IN ACCESS EXCLUSIVE MODE'],
-  ])('waits where %s', async (_, further, table) => {
+  ])('waits where %s, until it is stopped', async (_, further, table) => {
     await whileLocked(async () => {
-      const stop = new AbortController();
-      const waiting = ensureMigrated(await open(...further), () => undefined, stop.signal);
-      stop.abort(new Error('stopped'));
-      await expect(waiting).rejects.toThrow('the migrations failed: stopped');
+      const database = await open(...further);
+      await expectWait((say, signal) => ensureMigrated(database, say, signal));
     }, table);
   });
 });
