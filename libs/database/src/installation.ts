@@ -84,7 +84,7 @@ export async function openInstallation({
       ...(telemetry === undefined ? {} : { telemetry, slowStatementMs: config.database.slowStatementMs }),
     });
     if (pendingMigrations === 'run') sayMigrations(await ensureMigrated(database, say, signal), say);
-    if (pendingMigrations === 'reject') await requireSchema(database);
+    if (pendingMigrations === 'reject') await requireSchema(database, say, signal);
     database.isDistributed = await isDistributed(database);
     if (leasesLane && database.isDistributed) await requireDistribution(database);
     readDatabase = usesReplica

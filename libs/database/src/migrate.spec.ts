@@ -12,6 +12,8 @@ import { QUEUE_MIGRATION, readQueueMigration } from './queue-schema.js';
 const QUIET = { log: () => undefined, warn: () => undefined, error: () => undefined };
 /** One of a newer version, which older servers need not know. */
 const ADDED = 'AddedLater1800000000000';
+/** One that removes what older servers use. */
+const REMOVED = 'RemovedLater1800000000001';
 
 /** Of a pool, without those that are reserved. */
 const CONNECTIONS = 8;
@@ -76,12 +78,27 @@ class LosesLock1799999999999 implements MigrationInterface {
 }
 
 class RemovedLater1800000000001 implements MigrationInterface {
-  name = 'RemovedLater1800000000001';
+  name = REMOVED;
   readonly phase = 'contract';
   readonly compatibleSince = ADDED;
 
   async up(runner: QueryRunner): Promise<void> {
     await runner.query('ALTER TABLE projects DROP COLUMN later');
+  }
+
+  down(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+/** As a server of an older version that starts meanwhile. */
+class ConnectsOlder1800000000000 implements MigrationInterface {
+  static connect: () => Promise<unknown>;
+  name = 'ConnectsOlder1800000000000';
+  readonly phase = 'expand';
+
+  async up(): Promise<void> {
+    await ConnectsOlder1800000000000.connect();
   }
 
   down(): Promise<void> {
@@ -128,7 +145,7 @@ describe('a version that does not know the newest migrations', () => {
   it('can use the database while they only add', async () => {
     const older = await open();
     expect(await migrate(await open(AddedLater1800000000000))).toBe(1);
-    await expect(requireSchema(older)).resolves.toBeUndefined();
+    await expect(requireSchema(older, QUIET.log)).resolves.toBeUndefined();
     expect(await migrate(older)).toBe(0);
   });
 
@@ -137,11 +154,11 @@ describe('a version that does not know the newest migrations', () => {
     expect(await migrate(newer)).toBe(2);
     const older = await open();
     const expected = /^the database has the migration RemovedLater1800000000001 of a newer version/;
-    await expect(requireSchema(older)).rejects.toThrow(expected);
+    await expect(requireSchema(older, QUIET.log)).rejects.toThrow(expected);
     await expect(migrate(older)).rejects.toThrow(expected);
     await expect(planMigrations(older)).rejects.toThrow(expected);
     // One that knows since when it is compatible can.
-    await expect(requireSchema(await open(AddedLater1800000000000))).resolves.toBeUndefined();
+    await expect(requireSchema(await open(AddedLater1800000000000), QUIET.log)).resolves.toBeUndefined();
   });
 });
 
@@ -155,6 +172,13 @@ describe('a migration that removes something', () => {
     expect(await ensureMigrated(older, () => undefined)).toBe(0);
     await close(older);
     expect(await migrate(newer)).toBe(2);
+  });
+
+  it('does not run where a version that uses it has connected while the migrations before it ran', async () => {
+    const newer = await open(AddedLater1800000000000, ConnectsOlder1800000000000, RemovedLater1800000000001);
+    ConnectsOlder1800000000000.connect = () => open();
+    await expect(migrate(newer)).rejects.toThrow(/RemovedLater\d+ removes what servers of an earlier version use/);
+    expect(await db.sql(`SELECT later FROM projects`)).toEqual([]);
   });
 
   it('knows the version of a process also where the name of its newest migration is too long for that of a connection', async () => {
@@ -195,7 +219,7 @@ describe('the job queue', () => {
     const expected = new RegExp(
       `^the job queue in the database has the migration ${String(QUEUE_MIGRATION + 1)} of a newer`,
     );
-    await expect(requireSchema(database)).rejects.toThrow(expected);
+    await expect(requireSchema(database, QUIET.log)).rejects.toThrow(expected);
     await expect(migrate(database)).rejects.toThrow(expected);
     await expect(planMigrations(database)).rejects.toThrow(expected);
     expect(await db.sql('SELECT FROM migrations WHERE name = $1', [ADDED])).toEqual([]);
@@ -205,9 +229,9 @@ describe('the job queue', () => {
     await db.sql('DROP SCHEMA graphile_worker CASCADE');
     const database = await open();
     expect(await planMigrations(database)).toEqual({ migrations: [], queue: { from: 0, to: QUEUE_MIGRATION } });
-    await expect(requireSchema(database)).rejects.toThrow(/^the job queue in the database lacks migrations/);
+    await expect(requireSchema(database, QUIET.log)).rejects.toThrow(/^the job queue in the database lacks migrations/);
     await migrate(database);
-    await expect(requireSchema(database)).resolves.toBeUndefined();
+    await expect(requireSchema(database, QUIET.log)).resolves.toBeUndefined();
   });
 });
 
@@ -303,6 +327,26 @@ describe('a process that starts while another one holds the lock of the migratio
       const database = await open(...further);
       await expectWait((say, signal) => ensureMigrated(database, say, signal));
     }, table);
+  });
+
+  it('waits where that one may remove what it uses, also with MIGRATE_ON_START=false, and looks whether it has', async () => {
+    const older = await open();
+    await db.sql('INSERT INTO schema_compatibility VALUES ($1, $1)', [REMOVED]);
+    let started: Promise<void> | undefined;
+    await db.transaction(async (tx) => {
+      await tx.query('SELECT pg_advisory_xact_lock(7364502)');
+      await new Promise<string>((resolve, reject) => {
+        started = requireSchema(older, resolve);
+        started.then(() => {
+          reject(new Error('it has not waited'));
+        }, reject);
+      });
+      await tx.query('INSERT INTO migrations (timestamp, name) VALUES (1800000000001, $1)', [REMOVED]);
+    });
+    await expect(started).rejects.toThrow(/^the database has the migration RemovedLater\d+ of a newer version/);
+    // Where it has failed, it has removed nothing.
+    await db.sql('DELETE FROM migrations WHERE name = $1', [REMOVED]);
+    await expect(requireSchema(older, QUIET.log)).resolves.toBeUndefined();
   });
 });
 

@@ -16,7 +16,9 @@ import {
   readSchemaState,
   requireNotTooNew,
   requireNotTooOld,
+  worksAfterDeclared,
   type KnownMigration,
+  type SchemaState,
 } from './schema-state.js';
 
 /** The SQLSTATE of a statement that has waited for a lock for too long. */
@@ -95,11 +97,25 @@ async function orFailed<T>(work: Promise<T>): Promise<T> {
   }
 }
 
-/** @throws StartupError unless this version can work with the schema as it is */
-export async function requireSchema(database: Database): Promise<void> {
-  const state = await readSchemaState(database);
-  requireNotTooNew(state, migrationsOf(database));
-  requireNotTooOld(state, migrationsOf(database));
+/**
+ * Waits for the migrations of a newer version that may remove what this one uses.
+ * @param say receives a line while another process keeps this one waiting
+ * @param signal ends the wait
+ * @throws StartupError unless this version can work with the schema as it is then
+ */
+export async function requireSchema(
+  database: Database,
+  say: (line: string) => void,
+  signal?: AbortSignal,
+): Promise<void> {
+  const known = migrationsOf(database);
+  const look = async (): Promise<SchemaState> => {
+    const state = await readSchemaState(database);
+    requireNotTooNew(state, known);
+    requireNotTooOld(state, known);
+    return state;
+  };
+  if (!worksAfterDeclared(await look(), known)) await holdMigrationLock(database, { say, signal }, look);
 }
 
 /** The migrations of this version. */
@@ -137,7 +153,12 @@ async function runPending(database: Database, before: () => Promise<void>): Prom
   // that finds it, and waits for this process.
   const hasDeclared = await declareCompatibility(database, known);
   for (const migration of pending) await requireNoOlderServer(database, migration);
-  if (pending.length > 0) await runWithShortLocks(database, before);
+  const beforeEach = async (migration: KnownMigration): Promise<void> => {
+    await before();
+    // Again: versions whose servers do not wait may have connected while the earlier migrations ran.
+    await requireNoOlderServer(database, migration);
+  };
+  if (pending.length > 0) await runWithShortLocks(database, beforeEach);
   if (!hasDeclared) await declareCompatibility(database, known);
   await before();
   await migrateQueue(database.connections);
@@ -157,7 +178,10 @@ async function requireNoOlderServer(database: Database, migration: KnownMigratio
 }
 
 /** A migration that waits for a lock for long stops everything that needs the table, so it gives up and begins again. */
-async function runWithShortLocks(database: Database, before: () => Promise<void>): Promise<void> {
+async function runWithShortLocks(
+  database: Database,
+  before: (migration: KnownMigration) => Promise<void>,
+): Promise<void> {
   await withMigrationSession(database, MIGRATION_LOCK_TIMEOUT, async (runner) => {
     for (let attempt = 1; ; attempt++) {
       try {
@@ -178,7 +202,7 @@ class CheckedMigrations extends MigrationExecutor {
   constructor(
     dataSource: DataSource,
     runner: QueryRunner,
-    private readonly before: () => Promise<void>,
+    private readonly before: (migration: KnownMigration) => Promise<void>,
   ) {
     super(dataSource, runner);
   }
@@ -191,7 +215,7 @@ class CheckedMigrations extends MigrationExecutor {
 
   private checked(migration: MigrationInterface): MigrationInterface {
     const up = async (runner: QueryRunner): Promise<void> => {
-      await this.before();
+      await this.before(migration);
       await migration.up(runner);
     };
     const down = (runner: QueryRunner): Promise<void> => migration.down(runner);

@@ -56,18 +56,21 @@ function hasPhase({ phase }: KnownMigration): boolean {
   return phase !== undefined;
 }
 
-/**
- * Whether there is nothing to migrate for this version, and no newer one has begun to remove what it uses: that is declared before the
- * migrations run.
- */
+/** Whether there is nothing to migrate for this version, and no newer one has begun to remove what it uses. */
 export function isUpToDate(state: SchemaState, known: readonly KnownMigration[]): boolean {
-  const { compatibleSince, queueMigration } = state;
   return (
     pendingMigrations(state, known).length === 0 &&
-    queueMigration === QUEUE_MIGRATION &&
-    known.filter(hasPhase).every((migration) => compatibleSince.has(nameOf(migration))) &&
-    [...compatibleSince.keys()].every((name) => worksAfter(name, state, known))
+    state.queueMigration === QUEUE_MIGRATION &&
+    known.filter(hasPhase).every((migration) => state.compatibleSince.has(nameOf(migration))) &&
+    worksAfterDeclared(state, known)
   );
+}
+
+/**
+ * Whether this version works after all migrations that the database describes. A newer version describes them before it runs them.
+ */
+export function worksAfterDeclared(state: SchemaState, known: readonly KnownMigration[]): boolean {
+  return [...state.compatibleSince.keys()].every((name) => worksAfter(name, state, known));
 }
 
 /**
