@@ -37,7 +37,7 @@ export async function runUntilSignal(
     });
     const running = await start(readConfig(options), say, abort.signal).catch((error: unknown) => {
       // The signal has ended a wait of the start, which has closed what it had opened.
-      if (abort.signal.aborted) return null;
+      if (isCausedBy(abort.signal, error)) return null;
       throw error;
     });
     await stopping;
@@ -48,6 +48,12 @@ export async function runUntilSignal(
   } catch (error) {
     fail(error);
   }
+}
+
+/** Not of an error of its own that comes after the signal. */
+function isCausedBy(signal: AbortSignal, error: unknown): boolean {
+  if (!signal.aborted) return false;
+  return error === signal.reason || (error instanceof Error && isCausedBy(signal, error.cause));
 }
 
 /** The lines on standard output; on standard error one line for an error that the user can fix, the stack for a bug. */

@@ -33,7 +33,7 @@ export class ServerProcesses {
   private constructor(
     config: Config,
     private readonly embedded: EmbeddedPostgres | undefined,
-    signal: AbortSignal,
+    private readonly signal: AbortSignal,
   ) {
     this.log = createLog(config.log.level);
     // The processes may have had the signal too: the terminal sends it to the whole group.
@@ -81,8 +81,6 @@ export class ServerProcesses {
       );
       return processes;
     } catch (error) {
-      // It may have ended by the same signal.
-      if (processes.isStopping) return processes;
       await processes.stop();
       throw error;
     }
@@ -117,6 +115,8 @@ export class ServerProcesses {
     // Without a listener it would end this process. `reportOf` reports a failed start, and an exit follows any other error.
     worker.on('error', () => undefined);
     const report = await reportOf(worker);
+    // It may have ended by the signal of this process.
+    if ('ended' in report) throw new StartupError(report.ended, { cause: this.signal.reason });
     if ('failure' in report) throw new StartupError(report.failure);
     const sinceMs = performance.now();
     worker.once('exit', (code: number | null, signal: string | null) => {
@@ -148,7 +148,7 @@ export class ServerProcesses {
 }
 
 /** The first report of a process. One that ends without a report, such as by a crash, has written its reason to the log. */
-function reportOf(worker: Worker): Promise<ProcessReport> {
+function reportOf(worker: Worker): Promise<ProcessReport | { ended: string }> {
   return new Promise((resolve) => {
     worker.once('message', resolve);
     // A process that cannot be created, such as by EAGAIN or EMFILE, has no exit.
@@ -157,7 +157,7 @@ function reportOf(worker: Worker): Promise<ProcessReport> {
     });
     worker.once('exit', (code: number | null, signal: string | null) => {
       resolve({
-        failure: `process ${pidOf(worker)} of the server ended with ${signal ?? String(code)} while it started`,
+        ended: `process ${pidOf(worker)} of the server ended with ${signal ?? String(code)} while it started`,
       });
     });
   });

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Stowage } from '../cli/stowage.js';
+import { waitFor } from '../jobs/jobs.js';
 import { createDatabase, dropDatabase, Tables, urlOf } from '../harness/tables.js';
 
 let db: Tables;
@@ -110,6 +111,30 @@ describe('a server or worker that starts while another process changes the datab
       for (const { code, stdout, stderr } of await Promise.all(ended)) {
         expect([code, stderr, stdout.split('\n').slice(-3)]).toEqual([0, '', ['stopping', 'stopped', '']]);
       }
+    });
+  });
+});
+
+describe('a server that cannot start for another reason after SIGTERM', () => {
+  const LEASES = `
+    SELECT pid FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%WITH free AS%'`;
+
+  it('ends with exit code 1 and one line, which one of its processes has reported', async () => {
+    await db.transaction(async (tx) => {
+      await tx.query('LOCK TABLE sequence_lanes IN ACCESS EXCLUSIVE MODE');
+      const { child, ended } = stowage.start(['serve', '--processes', '2']);
+      const [waiting] = await waitFor(async () => {
+        const rows = await db.sql<{ pid: number }>(LEASES);
+        return rows.length > 0 ? rows : undefined;
+      });
+      child.kill('SIGTERM');
+      await db.sql('SELECT pg_cancel_backend($1)', [waiting?.pid]);
+      const { code, stderr } = await ended;
+      expect([code, stderr]).toEqual([
+        1,
+        'stowage: cannot lease a lane of sequence numbers: canceling statement due to user request\n',
+      ]);
     });
   });
 });
