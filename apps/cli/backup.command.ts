@@ -1,4 +1,4 @@
-import type { Database } from '#database';
+import type { Queryable } from '#database';
 import { Command, CommandRunner, Option } from 'nest-commander';
 import { findOutputPath } from '#platform';
 import { formatBytes, formatCount } from './load-meter.js';
@@ -54,12 +54,12 @@ export class BackupCommand extends CommandRunner {
 }
 
 /** The ids of the data keys that the values of the backup may be encrypted with. */
-async function listDataKeys(database: Database): Promise<string[]> {
+async function listDataKeys(snapshot: Queryable): Promise<string[]> {
   // The tables may be those of an older version.
-  const [row] = await database.query<{ exists: boolean }>(`SELECT to_regclass('data_keys') IS NOT NULL AS exists`);
+  const [row] = await snapshot.query<{ exists: boolean }>(`SELECT to_regclass('data_keys') IS NOT NULL AS exists`);
   if (row?.exists !== true) return [];
   const { findMissingKeys } = await import('#encryption');
-  return findMissingKeys(database, []);
+  return findMissingKeys(snapshot, []);
 }
 
 async function backUp(file: string, level: number, signal: AbortSignal): Promise<void> {
@@ -69,8 +69,10 @@ async function backUp(file: string, level: number, signal: AbortSignal): Promise
   // The tables are backed up as they are: a newer version must not change them before that.
   const use = { say: printMessage, leasesLane: false, createsDatabase: false, pendingMigrations: 'ignore' } as const;
   await withInstallation(use, async ({ database }) => {
-    // Before the file is written: nothing that fails comes after it.
-    const ids = await listDataKeys(database);
+    let ids: string[] = [];
+    const onSnapshot = async (snapshot: Queryable): Promise<void> => {
+      ids = await listDataKeys(snapshot);
+    };
     const state = { ...NO_PROGRESS };
     let total = 0;
     const onSize = (bytes: number): void => {
@@ -78,7 +80,8 @@ async function backUp(file: string, level: number, signal: AbortSignal): Promise
     };
     const progress = new Progress((elapsedMs) => bytesFigures(state.bytes, total, state.table, elapsedMs));
     try {
-      const { rows, sizeBytes } = await writeBackup(database, { path, level, onSize, progress: state, signal });
+      const options = { path, level, onSize, onSnapshot, progress: state, signal };
+      const { rows, sizeBytes } = await writeBackup(database, options);
       progress.end();
       const what = `${formatCount(rows)} rows (${formatBytes(state.bytes)}) to ${file} (${formatBytes(sizeBytes)})`;
       printLine(`backed up ${what} in ${(progress.elapsedMs / 1000).toFixed(1)} s`);

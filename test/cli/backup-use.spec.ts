@@ -163,6 +163,21 @@ describe('stowage backup', () => {
     await stowage.run(['restore', pathOf('rewritten')], settingsFor(target));
     expect(await target.sql('SELECT name FROM projects')).toEqual([{ name: 'rewritten' }]);
   });
+
+  it('names the data keys of the state that the file has, not of one before it', async () => {
+    const from = await database();
+    const { ended } = await from.transaction(async (tx) => {
+      await tx.query('LOCK TABLE projects IN ACCESS EXCLUSIVE MODE');
+      const waiting = backUp('keyed', from);
+      await waitFor(async () => (await countLockWaits(from)) > 0 || undefined);
+      await from.sql(`INSERT INTO data_keys (key_id, used_at) VALUES ('0123456789abcdef', now())`);
+      return { ended: waiting };
+    });
+    expect(await ended).toMatchObject({
+      code: 0,
+      stderr: expect.stringContaining('its values need the data key 0123456789abcdef, which') as unknown,
+    });
+  });
 });
 
 describe('stowage backup to a file that exists', () => {

@@ -22,6 +22,8 @@ export interface BackupOptions {
   level: number;
   /** Receives the approximate size of all rows before they are copied. */
   onSize: (bytes: number) => void;
+  /** Reads more of the state that the file has, before the file is written: where it throws, an existing file is kept. */
+  onSnapshot: (snapshot: Queryable) => Promise<void>;
   progress: BackupProgress;
   signal: AbortSignal;
 }
@@ -57,6 +59,7 @@ export async function writeBackup(database: Database, options: BackupOptions): P
     const header = await readHeader(snapshot);
     const part = partPathOf(options.path);
     try {
+      await options.onSnapshot(snapshot);
       // Before, because they take space on the disk.
       await removeOldParts(options.path);
       const written = await writeFile(part, snapshot, tables, header, options);
