@@ -68,6 +68,19 @@ describe('a project whose queued jobs have bodies of JOB_BODIES_BYTES_MAX', () =
   });
 });
 
+describe('a stream whose job cannot be stored', () => {
+  it('leaves nothing', async () => {
+    project = await api.project();
+    await api.db.sql(
+      `CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'out of order'; END $$`,
+    );
+    await api.db.sql('CREATE TRIGGER fail BEFORE INSERT ON jobs FOR EACH ROW EXECUTE FUNCTION fail()');
+    expectProblem(await putLines('a', 1_000, 1), 'internal');
+    await api.db.sql('DROP TRIGGER fail ON jobs');
+    expect(await stored()).toEqual([]);
+  });
+});
+
 describe('the bodies of failed jobs', () => {
   it('are deleted for those of new jobs, the oldest first; then a retry says so', async () => {
     project = await api.project();

@@ -160,6 +160,15 @@ describe('the stored body of a job', () => {
     expect(await read(await claim())).toBe(`${'a'.repeat(MIB)}${'b'.repeat(MIB)}c`);
   });
 
+  it('is not the body of a job when some of it was deleted', async () => {
+    const saved = await save(stream());
+    await db.sql('DELETE FROM job_parts WHERE part = 0');
+    const job = { ...newJob(saved), jobId: db.sequence.next().toString() };
+    const inserting = db.database.transaction((tx) => jobs.insert(tx, job));
+    await expect(inserting).rejects.toMatchObject({ slug: 'unavailable' });
+    expect(await db.sql('SELECT FROM jobs')).toEqual([]);
+  });
+
   it('is deleted when the client disconnects before its end', async () => {
     await expect(save(stream(true))).rejects.toThrow('the client has gone');
     expect(await storedParts()).toBe(0);

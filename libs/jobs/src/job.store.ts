@@ -97,7 +97,7 @@ const INSERT_ENTRY = { name: 'job.insert-entry', text: insertEntrySql(1) };
 /** `input` contains the id of the request, so no other job has the same. */
 const IS_STORED = `SELECT FROM jobs WHERE project_id = $1 AND job_id = $2 AND input = $3`;
 
-const MOVE_PARTS = `UPDATE job_parts SET job_id = $3 WHERE project_id = $1 AND job_id = $2`;
+const MOVE_PARTS = `UPDATE job_parts SET job_id = $3 WHERE project_id = $1 AND job_id = $2 RETURNING part`;
 
 /** Stores a part of a stream, unless its project was deleted since the stream began. */
 const addPartSql = (onConflict: string): string => `
@@ -186,20 +186,24 @@ export class JobStore {
     private readonly sealed: SealedJobs,
   ) {}
 
-  /** Stores a job and queues it; on a cluster only in a transaction. @throws a unique violation where its number, or that of its body, exists */
+  /**
+   * Stores a job and queues it; on a cluster, and where its body has another number, only in a transaction.
+   * @throws a unique violation where its number, or that of its body, exists; Problem unavailable where parts of its body were deleted
+   */
   async insert(on: Queryable, job: NewJob): Promise<void> {
     const { projectId, jobId, keyId, operation, input, mediaType, parts, bodyId } = job;
     const body = job.body === null ? null : await this.sealed.sealBody({ projectId, part: 0 }, job.body);
-    if (bodyId !== jobId && body === null) await on.query(MOVE_PARTS, [projectId, bodyId, jobId]);
+    const isMoved = bodyId !== jobId && body === null;
+    const moved = isMoved ? await on.query(MOVE_PARTS, [projectId, bodyId, jobId]) : [];
     const row = [projectId, jobId, keyId, operation, input, mediaType, parts];
     const entry = entryValues(job, job.place);
-    if (!this.database.isDistributed) {
-      await on.query(INSERT, [...row, body, ...entry]);
-      return;
-    }
-    await on.query(INSERT_JOB, row);
-    if (body !== null) await on.query(INSERT_BODY, [projectId, jobId, body]);
-    await on.query(INSERT_ENTRY, entry);
+    if (this.database.isDistributed) {
+      await on.query(INSERT_JOB, row);
+      if (body !== null) await on.query(INSERT_BODY, [projectId, jobId, body]);
+      await on.query(INSERT_ENTRY, entry);
+    } else await on.query(INSERT, [...row, body, ...entry]);
+    // Only now: where an earlier attempt has stored the job, and moved its parts, its number exists.
+    if (isMoved && moved.length < parts) throw partsDeleted();
   }
 
   /** Whether `insert` needs a transaction. */
@@ -322,6 +326,12 @@ function bodyDeleted(): Problem {
   return new Problem('conflict', {
     detail:
       "The body of this job was deleted, because the bodies of the project's jobs took more than JOB_BODIES_BYTES_MAX. Send the request again.",
+  });
+}
+
+function partsDeleted(): Problem {
+  return new Problem('unavailable', {
+    detail: 'The stream arrived so slowly that its beginning was deleted; nothing was stored. Send it again.',
   });
 }
 

@@ -80,24 +80,32 @@ export class WriteService {
     await this.database.retrying(() => this.quotas.requireAnyRoom(projectId));
     const stored = await this.bodies.save(projectId, requestSeq, body);
     const isJson = body instanceof JsonBody;
-    const job: NewJob = {
-      projectId,
-      // The number is the time of acceptance, and a stream may arrive for hours.
-      jobId: isJson ? requestSeq : this.sequence.next().toString(),
-      parts: stored.parts,
-      bodyId: stored.jobId,
-      keyId: principal.keyId,
-      operation: operation.name,
-      input: JSON.stringify(storedRequest(request, originOf(http.request))),
-      mediaType: isJson ? 'application/json' : body.mediaType,
-      body: isJson ? body.bytes : null,
-      place: await this.places.next(projectId),
-    };
     this.notifier.beginAccept();
     try {
+      const [place, jobId] = await this.database.retrying(async () => {
+        const next = await this.places.next(projectId);
+        // The number is the time of acceptance, and a stream may arrive for hours.
+        return [next, isJson ? requestSeq : this.sequence.next().toString()] as const;
+      });
+      const job: NewJob = {
+        projectId,
+        jobId,
+        parts: stored.parts,
+        bodyId: stored.jobId,
+        keyId: principal.keyId,
+        operation: operation.name,
+        input: JSON.stringify(storedRequest(request, originOf(http.request))),
+        mediaType: isJson ? 'application/json' : body.mediaType,
+        body: isJson ? body.bytes : null,
+        place,
+      };
       const response = await this.storeJob(job, request, options.textOf, receipt);
       this.notifier.wake();
       return send(response, http.reply);
+    } catch (error) {
+      // Where the job is stored nevertheless, because only its acknowledgement was lost, its parts have its number.
+      if (!isJson) await this.jobs.deleteParts(stored).catch(() => undefined);
+      throw error;
     } finally {
       this.notifier.endAccept();
     }
