@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Stowage } from '../cli/stowage.js';
-import { createDatabase, dropDatabase, Tables, urlOf } from '../harness/tables.js';
+import { countLockWaits, createDatabase, dropDatabase, Tables, urlOf } from '../harness/tables.js';
+import { waitFor } from '../jobs/jobs.js';
 import { createCitusDatabase } from './citus.js';
 
 let db: Tables;
@@ -43,6 +44,36 @@ describe('stowage migrate --citus', () => {
     expect(stdout).toMatch(/\)\nand the same for the tables of data that the pending migrations create\n$/);
   });
 
+  it('does not distribute them for the first time while a server or worker uses the database', async () => {
+    const lease = (time: string): Promise<unknown> =>
+      db.sql(`UPDATE sequence_lanes SET leased_until = ${time} WHERE lane = 1`);
+    await lease(`clock_timestamp() + interval '1 minute'`);
+    const { code, stderr } = await stowage.run(['migrate', '--citus']);
+    await lease('clock_timestamp()');
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: expect.stringMatching(/^stowage: a server or worker uses the database: stop it first\. .*\n$/) as unknown,
+    });
+    expect(await distributed()).toEqual([]);
+  });
+
+  it('keeps servers and workers from starting while the rows move for the first time: none can lease a lane', async () => {
+    const other = await createCitusDatabase();
+    const lock = 'LOCK TABLE sequence_lanes IN ROW EXCLUSIVE MODE NOWAIT';
+    const moved = await other.transaction(async (tx) => {
+      // As long as the rows move.
+      await tx.query('LOCK TABLE pg_dist_partition IN EXCLUSIVE MODE');
+      const running = stowage.run(['migrate', '--citus'], { DATABASE_URL: urlOf(other.address) });
+      await waitFor(async () => (await countLockWaits(other)) > 0 || undefined);
+      await expect(other.transaction(({ query }) => query(lock))).rejects.toThrow('could not obtain lock');
+      return { running };
+    });
+    expect(await moved.running).toMatchObject({ code: 0 });
+    await other.transaction(({ query }) => query(lock));
+    await other.close();
+    await dropDatabase(other.address);
+  });
+
   it('distributes batches by project, all other tables of data like it, and no table of the coordinator', async () => {
     const { code, stderr } = await stowage.run(['migrate', '--citus']);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
@@ -83,7 +114,8 @@ describe('stowage migrate --citus', () => {
     ).toEqual([]);
   });
 
-  it('distributes what a later migration has added when it runs again, and nothing twice', async () => {
+  it('distributes what a later migration has added when it runs again, and nothing twice, also while servers run', async () => {
+    await db.sql(`UPDATE sequence_lanes SET leased_until = clock_timestamp() + interval '1 minute' WHERE lane = 1`);
     await db.sql('CREATE TABLE added_later (project_id integer NOT NULL, n bigint, PRIMARY KEY (project_id, n))');
     const before = await distributed();
     const { code, stdout } = await stowage.run(['migrate', '--citus']);

@@ -1,8 +1,10 @@
 import {
   errorCode,
   lockMigrations,
+  lockUse,
   migrate,
   readQueueMigration,
+  requireUnused,
   type Database,
   type Queryable,
   type Transaction,
@@ -19,7 +21,6 @@ import {
 } from './backup-format.js';
 import type { BackupReader } from './backup-reader.js';
 import { cancelOnAbort } from './cancel-on-abort.js';
-import { lockUse, requireUnused } from './database-use.js';
 import { listTables, readSequences, type StoredTable } from './stored-tables.js';
 
 type Migration = (typeof MIGRATIONS)[number];

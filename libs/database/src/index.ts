@@ -7,6 +7,7 @@ export { ChangeNotifier } from './change-notifier.js';
 export { CopyIn } from './copy-in.js';
 export { type CopyOut } from './copy-out.js';
 export { Database } from './database.js';
+export { lockUse, requireUnused } from './database-use.js';
 export type { Queryable, Statement } from './queryable.js';
 export { distributionStatements, listDataTables, LOCAL_TABLES, readDistributionState } from './distribution.js';
 export { DiskReserve } from './disk-reserve.js';

@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
-import { urlOf } from '../../../test/harness/tables.js';
+import { createCitusDatabase } from '../../../test/cluster/citus.js';
+import { countLockWaits, dropDatabase, urlOf } from '../../../test/harness/tables.js';
+import { listDataTables } from './distribution.js';
 import { openInstallation } from './installation.js';
 import { SequenceUnavailableError } from './sequence.js';
 import { Config } from '#platform';
@@ -38,6 +40,27 @@ it('changes no lane if it needs no sequence numbers', async () => {
   const before = await db.sql(LANES);
   await withInstallation(false, () => Promise.resolve());
   expect(await db.sql(LANES)).toEqual(before);
+});
+
+it('knows whether the tables are distributed, also where that ends while it starts', async () => {
+  const cluster = await createCitusDatabase();
+  const config = new Config({ DATABASE_URL: urlOf(cluster.address), STOWAGE_KEY_SECRET: 'x'.repeat(32) });
+  const options = { config, entities: [], logger: QUIET, leasesLane: true, createsDatabase: false };
+  const started = await cluster.transaction(async (tx) => {
+    await tx.query('LOCK TABLE sequence_lanes IN ACCESS EXCLUSIVE MODE');
+    const opening = openInstallation({ ...options, say: () => undefined });
+    while ((await countLockWaits(cluster)) === 0);
+    const names = await listDataTables(tx);
+    await tx.query(`SELECT create_distributed_table(name::regclass, 'project_id') FROM unnest($1::text[]) AS name`, [
+      names,
+    ]);
+    return { opening };
+  });
+  const installation = await started.opening;
+  expect(installation.database.isDistributed).toBe(true);
+  await installation.close();
+  await cluster.close();
+  await dropDatabase(cluster.address);
 });
 
 it('rejects an invalid URL of the database or its replica before it connects, and names the setting', async () => {

@@ -74,6 +74,7 @@ export async function openInstallation({
   if (embedded === undefined) say('connecting to the database of DATABASE_URL');
   let database: Database | undefined;
   let readDatabase: ReadDatabase | undefined;
+  let lease: LaneLease | undefined;
   try {
     database = await Database.connect({
       at: embedded?.address ?? config.database.url ?? '',
@@ -85,13 +86,14 @@ export async function openInstallation({
     });
     if (pendingMigrations === 'run') sayMigrations(await ensureMigrated(database, say, signal), say);
     if (pendingMigrations === 'reject') await requireSchema(database, say, signal);
+    const sequence = new Sequence();
+    lease = leasesLane ? await LaneLease.open(database, sequence, logger) : undefined;
+    // After the lease, which keeps the tables from being distributed for the first time.
     database.isDistributed = await isDistributed(database);
     if (leasesLane && database.isDistributed) await requireDistribution(database);
     readDatabase = usesReplica
       ? await openReadDatabase(database, config, logger, telemetry)
       : ReadDatabase.ofPrimary(database);
-    const sequence = new Sequence();
-    const lease = leasesLane ? await LaneLease.open(database, sequence, logger) : undefined;
     const opened = { database, readDatabase };
     const diskReserve = new DiskReserve({
       path: dataDir,
@@ -113,6 +115,7 @@ export async function openInstallation({
       },
     };
   } catch (error) {
+    await lease?.close();
     await readDatabase?.close();
     await database?.close();
     await embedded?.stopIfUnused();

@@ -3,10 +3,12 @@ import { MIGRATION_LOCK_TIMEOUT } from '#migrations';
 import { Migration, MigrationExecutor, type DataSource, type MigrationInterface, type QueryRunner } from 'typeorm';
 import { StartupError } from '#platform';
 import type { Database } from './database.js';
-import { distributionStatements, readDistributionState } from './distribution.js';
+import { lockUse } from './database-use.js';
+import { distributionStatements, isDistributed, readDistributionState } from './distribution.js';
 import { errorCode } from './error-code.js';
 import { holdMigrationLock } from './migration-lock.js';
 import { withMigrationSession } from './migration-session.js';
+import type { Queryable } from './queryable.js';
 import { migrateQueue } from './queue-schema.js';
 import {
   declareCompatibility,
@@ -126,11 +128,13 @@ export function migrationsOf(database: Database): readonly KnownMigration[] {
 /**
  * Distributes the tables of data over the machines of a cluster, after the migrations. It can be repeated.
  * @param say receives each statement before it runs
- * @throws StartupError
+ * @throws StartupError, also where it is the first time and a server or worker uses the database
  */
 export async function distribute(database: Database, say: (line: string) => void): Promise<void> {
-  const work = async (requireLock: () => Promise<void>): Promise<void> => {
+  const work = async (requireLock: () => Promise<void>, lock: Queryable): Promise<void> => {
     const statements = distributionStatements(await readDistributionState(database));
+    // A process that starts while the rows move would use the tables as those of one machine.
+    if (!(await isDistributed(database))) await lockUse(lock);
     // Moving the rows of a large table takes hours.
     await withMigrationSession(database, 'SET lock_timeout = 0', async (runner) => {
       for (const statement of statements) {

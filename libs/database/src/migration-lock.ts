@@ -40,12 +40,12 @@ export interface LockWait {
 /**
  * Runs work that one process at a time may do, after the process that does such work now. The work uses other connections.
  * @param work calls `requireLock` before each of its steps, which throws where the connection of the lock was lost: another process may
- *   do such work then
+ *   do such work then. A lock that it takes on the second argument is held as long as this one
  */
 export async function holdMigrationLock<T>(
   database: Database,
   { say, signal }: LockWait,
-  work: (requireLock: () => Promise<void>) => Promise<T>,
+  work: (requireLock: () => Promise<void>, lock: Queryable) => Promise<T>,
 ): Promise<T> {
   let sayAtMs = performance.now() + SAY_AFTER_MS;
   for (;;) {
@@ -57,7 +57,7 @@ export async function holdMigrationLock<T>(
         const requireLock = async (): Promise<void> => {
           await tx.query('SELECT');
         };
-        return { result: await work(requireLock) };
+        return { result: await work(requireLock, tx) };
       }
       if (performance.now() > sayAtMs) {
         const [holder] = await tx.query<Holder>(HOLDER);

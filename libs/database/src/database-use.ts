@@ -1,5 +1,5 @@
-import type { Queryable } from '#database';
 import { StartupError } from '#platform';
+import type { Queryable } from './queryable.js';
 
 const HAS_LANES = `SELECT to_regclass('sequence_lanes') IS NOT NULL AS has_lanes`;
 
