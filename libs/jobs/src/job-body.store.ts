@@ -4,8 +4,15 @@ import { Injectable } from '@nestjs/common';
 import { JobBodyRoom } from './job-body-room.js';
 import type { JobKey } from './job-key.js';
 import type { ClaimedJob } from './job.store.js';
-import { StreamParts } from './stream-parts.js';
+import { StreamParts, type StoredStream, type StreamPart } from './stream-parts.js';
 import { StreamReader } from './stream-reader.js';
+
+/** The parts of a body, which a job gets. */
+interface SavedBody extends JobKey {
+  parts: number;
+  /** Call it when the job is stored, or is not going to be. */
+  release: () => void;
+}
 
 /** Stores and reads the bodies of jobs: a JSON body in one part, a stream in as many as it needs. */
 @Injectable()
@@ -22,29 +29,37 @@ export class JobBodyStore {
    * @param jobId the number to store it under; another one is used where it exists
    * @throws the error of the stream; the problems of `JobBodyRoom` and `StreamParts`
    */
-  async save(projectId: number, jobId: string, body: JsonBody | RequestStream): Promise<JobKey & { parts: number }> {
+  async save(projectId: number, jobId: string, body: JsonBody | RequestStream): Promise<SavedBody> {
     if (body instanceof JsonBody) {
-      await this.room.take(projectId, body.bytes.length, body.bytes.length);
-      return { projectId, jobId, parts: 1 };
+      const release = await this.room.take(projectId, body.bytes.length, body.bytes.length);
+      return { projectId, jobId, parts: 1, release };
     }
     const stored = this.parts.begin(projectId, jobId);
     const reader = new StreamReader(body.bytes);
     try {
       return await this.parts.read(projectId, reader, async (part) => {
         try {
-          await this.room.take(projectId, part.sizeBytes, stored.sizeBytes + part.sizeBytes);
-          // An empty stream is one empty part.
-          if (part.sizeBytes > 0 || stored.parts === 0) await this.parts.add(stored, part);
+          await this.addPart(stored, part);
         } finally {
           part.release();
         }
         if (!part.isEnd) return null;
         this.parts.end(stored);
-        return stored;
+        return { projectId, jobId: stored.jobId, parts: stored.parts, release: () => undefined };
       });
     } catch (error) {
       await this.parts.delete(stored).catch(() => undefined);
       throw error;
+    }
+  }
+
+  private async addPart(stored: StoredStream, part: StreamPart): Promise<void> {
+    const release = await this.room.take(stored.projectId, part.sizeBytes, stored.sizeBytes + part.sizeBytes);
+    try {
+      // An empty stream is one empty part.
+      if (part.sizeBytes > 0 || stored.parts === 0) await this.parts.add(stored, part);
+    } finally {
+      release();
     }
   }
 

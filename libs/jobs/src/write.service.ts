@@ -107,6 +107,7 @@ export class WriteService {
       if (!isJson) await this.jobs.deleteParts(stored).catch(() => undefined);
       throw error;
     } finally {
+      stored.release();
       this.notifier.endAccept();
     }
   }
