@@ -201,7 +201,9 @@ export class JobStore {
       await on.query(INSERT_JOB, row);
       if (body !== null) await on.query(INSERT_BODY, [projectId, jobId, body]);
       await on.query(INSERT_ENTRY, entry);
-    } else await on.query(INSERT, [...row, body, ...entry]);
+    } else {
+      await on.query(INSERT, [...row, body, ...entry]);
+    }
     // Only now: where an earlier attempt has stored the job, and moved its parts, its number exists.
     if (isMoved && moved.length < parts) throw partsDeleted();
   }

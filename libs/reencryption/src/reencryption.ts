@@ -13,7 +13,7 @@ const EVERY_MS = 2_000;
 /** The pause before objects whose batch was locked, or segments of the index, are looked at again. It doubles while nothing can be done. */
 const RETRY_AFTER_MS = 1_000;
 const RETRY_AFTER_MAX_MS = 5_000;
-/** The walks that this process has at a time: so few that each has its turn before the lease of its project expires. */
+/** The walks that this process has at a time: so few that each usually has its turn before the lease of its project expires. */
 const WALKS_MAX = 100;
 
 /** Listed among the tasks of the maintenance. */

@@ -56,7 +56,7 @@ const FORGET_KEYS = {
     RETURNING key_id`,
 };
 
-/** How long a process has a project after its last step. It walks through so few projects at a time that each has its next step earlier. */
+/** How long a process has a project after its last step. Its next step usually comes earlier. */
 const LEASE_MS = 120_000;
 const LEASE_END = `clock_timestamp() + interval '${String(LEASE_MS)} milliseconds'`;
 

@@ -78,8 +78,8 @@ async function store(time: string, value: number, subject: string | null = null)
   );
 }
 
-/** The hours and values that the project was told of. */
-async function told(): Promise<[string, number][]> {
+/** The hours and values that were reported. */
+async function reported(): Promise<[string, number][]> {
   const rows = await db.sql<{ body: string }>(
     'SELECT body FROM webhook_deliveries WHERE project_id = $1 ORDER BY delivery_id',
     [projectId],
@@ -91,21 +91,21 @@ async function told(): Promise<[string, number][]> {
 }
 
 describe('a threshold', () => {
-  it('is told once for each bucket that reaches it, however often and by however many processes it is computed', async () => {
+  it('is reported once for each bucket that reaches it, although several processes compute it again and again', async () => {
     await create();
     await store('10:05', 7);
     await look('10:10');
-    expect(await told()).toEqual([]);
+    expect(await reported()).toEqual([]);
     await store('10:15', 20);
     await look('10:20', watchOf(aggregates));
     await look('10:30');
     const first = ['10:00', 13.5];
-    expect(await told()).toEqual([first]);
+    expect(await reported()).toEqual([first]);
     await store('11:05', 9);
     await look('11:10', watchOf(aggregates));
     await look('11:59');
     await look('12:01');
-    expect(await told()).toEqual([first, ['11:00', 9]]);
+    expect(await reported()).toEqual([first, ['11:00', 9]]);
   });
 
   it('is not computed of the values of an encrypted key, and takes its key literally', async () => {
@@ -122,18 +122,18 @@ describe('a threshold', () => {
     };
     await encrypt(['a.b']);
     await look('11:00');
-    expect(await told()).toEqual([]);
+    expect(await reported()).toEqual([]);
     await encrypt(['a']);
     await look('11:00');
-    expect(await told()).toEqual([['10:00', 0]]);
+    expect(await reported()).toEqual([['10:00', 0]]);
   });
 
-  it('is told of a bucket that reaches it after its end, and not of older ones', async () => {
+  it('is reported for a bucket that reaches it after its end, and not for older ones', async () => {
     await create();
     await store('10:59', 30);
     await store('09:59', 20);
     await look('11:01');
-    expect(await told()).toEqual([['10:00', 30]]);
+    expect(await reported()).toEqual([['10:00', 30]]);
   });
 
   it.each([
@@ -141,31 +141,31 @@ describe('a threshold', () => {
     [{ $gte: 5 }, 5, '10:59'],
     [{ $lt: 5 }, 4, '11:00'],
     [{ $lte: 5 }, 5, '11:00'],
-  ])('of %j is reached by %d, and is told from %s on', async (compare, value, time) => {
+  ])('of %j is reached by %d, and is reported from %s on', async (compare, value, time) => {
     await create({ compare });
     await store('10:05', value);
     await look('10:59');
-    expect(await told()).toEqual(time === '10:59' ? [['10:00', value]] : []);
+    expect(await reported()).toEqual(time === '10:59' ? [['10:00', value]] : []);
     await look('11:00');
     await look('11:01');
-    expect(await told()).toEqual([['10:00', value]]);
+    expect(await reported()).toEqual([['10:00', value]]);
   });
 
   it.each([{ $gt: 5 }, { $gte: 5.1 }, { $lt: 5 }, { $lte: 4.9 }])('of %j is not reached by 5', async (compare) => {
     await create({ compare });
     await store('10:05', 5);
     await look('11:00');
-    expect(await told()).toEqual([]);
+    expect(await reported()).toEqual([]);
   });
 
   it('has the count 0 in a bucket without objects, and no other value', async () => {
     await create({ op: 'sum', compare: { $lt: 1 } });
     await look('11:01');
-    expect(await told()).toEqual([]);
+    expect(await reported()).toEqual([]);
     const { key: _, ...count } = { ...OF_HOURS, op: 'count', compare: { $lt: 1 } } as const;
     await webhooks.insert(db.database, projectId, '1', { ...contentOf({}), threshold: count }, 'whsec_', null);
     await look('11:01');
-    expect(await told()).toEqual([['10:00', 0]]);
+    expect(await reported()).toEqual([['10:00', 0]]);
   });
 
   it('with a subject is of the objects about it', async () => {
@@ -173,23 +173,23 @@ describe('a threshold', () => {
     await store('10:05', 20, 'b');
     await store('10:05', 30);
     await look('10:10');
-    expect(await told()).toEqual([]);
+    expect(await reported()).toEqual([]);
     await store('10:05', 10, 'a');
     await look('10:10');
-    expect(await told()).toEqual([['10:00', 10]]);
+    expect(await reported()).toEqual([['10:00', 10]]);
   });
 
-  it('is told again of the same bucket when it is changed, and not when something else is', async () => {
+  it('is reported again for the same bucket when it is changed, and not when something else is', async () => {
     const id = await create();
     await store('10:05', 20);
     await look('10:10');
     await webhooks.update(db.database, projectId, id, { ...contentOf({}), name: 'another' }, null);
     await look('10:10');
-    expect(await told()).toHaveLength(1);
+    expect(await reported()).toHaveLength(1);
     await webhooks.update(db.database, projectId, id, contentOf({ compare: { $gt: 9 } }), null);
     await look('10:10');
     await look('10:10');
-    expect(await told()).toHaveLength(2);
+    expect(await reported()).toHaveLength(2);
   });
 });
 
