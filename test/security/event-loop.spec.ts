@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { gzipSync } from 'node:zlib';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { settingsFor, TestApi, type Reply, type TestProject } from '../harness/api.js';
 
 const MIB = 1024 ** 2;
@@ -11,6 +11,8 @@ const MIB = 1024 ** 2;
 const LARGE = 20 * MIB;
 /** Parsing 1 MiB of small values takes about 20 ms. */
 const REFERENCES_MAX = 6;
+/** Other programs make a step of the server slower by chance, code that takes too long does so each time. */
+const ATTEMPTS = 3;
 
 /** The database and the keys; the requests go to the process that is measured. */
 let api: TestApi;
@@ -24,7 +26,13 @@ beforeAll(async () => {
   const main = join(process.cwd(), 'dist/apps/cli/main.js');
   const probe = join(process.cwd(), 'test/security/main-thread.mjs');
   server = spawn(process.execPath, ['--import', probe, main, 'serve'], {
-    env: { PATH: process.env.PATH, PORT: '0', LOG_LEVEL: 'silent', ...settingsFor(api.db) },
+    env: {
+      PATH: process.env.PATH,
+      PORT: '0',
+      LOG_LEVEL: 'silent',
+      RATE_LIMIT_ITEMS_PER_MINUTE: '0',
+      ...settingsFor(api.db),
+    },
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
   });
   url = await new Promise((resolve, reject) => {
@@ -37,16 +45,15 @@ beforeAll(async () => {
     });
   });
   // Compiles the code that the tests run.
-  for (let i = 0; i < 3; i++) await post('/batches', batchOf(`warm-${String(i)}`, plainObjects(5_000)));
+  for (let i = 0; i < 3; i++) await post('/batches', batchOf('warm', plainObjects(5_000)));
+  const small = Array.from({ length: ATTEMPTS }, (_, i) => `{"object_id":"patched-${String(i)}","data":{}}`).join();
+  await post('/batches', `{"batch_id":"large","objects":[${small},${plainObjects(90_000)}]}`);
 });
 afterAll(async () => {
   const exited = once(server, 'exit');
   server.kill('SIGTERM');
   await exited;
   await api.stop();
-});
-beforeEach(() => {
-  server.send('start');
 });
 
 async function measure(): Promise<{ longestMs: number; referenceMs: number }> {
@@ -69,12 +76,14 @@ function post(path: string, body: string | Uint8Array, headers: Record<string, s
 }
 
 const fill = (text: string, bytes: number): string => text.repeat(bytes / text.length);
-const batchOf = (id: string, objects: string): string => `{"batch_id":"${id}","objects":[${objects}]}`;
+/** Each request writes something new, also when it is sent again. */
+let next = 0;
+const batchOf = (id: string, objects: string): string =>
+  `{"batch_id":"${id}-${String(next++)}","objects":[${objects}]}`;
+const objectOf = (data: string): string => `{"batch_id":"large","object_id":"one-${String(next++)}","data":${data}}`;
 const ofOne = (value: string): string => batchOf('one', `{"object_id":"one","data":{"k":${value}}}`);
-const objectOf = (data: string): string => `{"batch_id":"warm-0","object_id":"one","data":${data}}`;
-let prefix = 0;
 const plainObjects = (count: number): string => {
-  const id = String(prefix++);
+  const id = String(next++);
   return Array.from({ length: count }, (_, i) => `{"object_id":"${id}-${String(i)}","data":{"n":${String(i)}}}`).join();
 };
 
@@ -126,47 +135,59 @@ const CASES: Case[] = [
   ['an object that is not JSON', '/objects', () => objectOf(`{"k":[${fill('1,', MIB - 200)}x]}`), 400],
 ];
 
+/** The second member is the query. */
 const LINES: Case[] = [
-  ['empty lines', '/batches/empty', () => '\n'.repeat(4 * MIB), 201],
-  ['lines that are not JSON', '/batches/bad', () => fill('x\n', 4 * MIB), 400],
-  ['lines that are not JSON, to be stored in part', '/batches/part?mode=partial', () => fill('x\n', 256 * 1024), 400],
-  ['a line of 20 MiB', '/batches/line', () => `{"object_id":"a","data":{"k":[${fill('[],', LARGE)}1]}}\n`, 413],
-  ['a line of 20 MiB that is not JSON', '/batches/open', () => '['.repeat(LARGE), 413],
+  ['empty lines', '', () => '\n'.repeat(4 * MIB), 201],
+  ['lines that are not JSON', '', () => fill('x\n', 4 * MIB), 400],
+  ['lines that are not JSON, to be stored in part', '?mode=partial', () => fill('x\n', 256 * 1024), 400],
+  ['a line of 20 MiB', '', () => `{"object_id":"a","data":{"k":[${fill('[],', LARGE)}1]}}\n`, 413],
+  ['a line of 20 MiB that is not JSON', '', () => '['.repeat(LARGE), 413],
 ];
 
 describe('other requests do not wait longer than for some parsing of 1 MiB while the server handles', () => {
   it.each(CASES)('%s', async (_, path, body, status) => {
-    const content = body();
-    const headers: Record<string, string> = typeof content === 'string' ? {} : { 'Content-Encoding': 'gzip' };
-    const reply = await post(path, content, headers);
-    await expectServed(reply, status);
+    await expectOthersServed(status, () => {
+      const content = body();
+      return post(path, content, typeof content === 'string' ? {} : { 'Content-Encoding': 'gzip' });
+    });
   });
 
-  it.each(LINES)('%s', async (_, path, body, status) => {
-    const reply = await send('PUT', path, body(), { 'Content-Type': 'application/x-ndjson' });
-    await expectServed(reply, status);
+  it.each(LINES)('%s', async (_, query, body, status) => {
+    await expectOthersServed(status, () => {
+      const path = `/batches/lines-${String(next++)}${query}`;
+      return send('PUT', path, body(), { 'Content-Type': 'application/x-ndjson' });
+    });
   });
 
   it('an Idempotency-Key with a large body', async () => {
-    const reply = await post('/batches', batchOf('idem', fill('{},', LARGE)), { 'Idempotency-Key': 'one' });
-    await expectServed(reply, 413);
+    const body = batchOf('idem', fill('{},', LARGE));
+    await expectOthersServed(413, () => post('/batches', body, { 'Idempotency-Key': 'one' }));
   });
 
   it('a patch of 50,000 keys', async () => {
+    let patched = 0;
     const data = Object.fromEntries(Array.from({ length: 50_000 }, (_, i) => [`k${String(i)}`, i]));
     const type = { 'Content-Type': 'application/merge-patch+json' };
-    await expectServed(await send('PATCH', '/objects/0-0', JSON.stringify({ data }), type), 200);
+    const body = JSON.stringify({ data });
+    await expectOthersServed(200, () => send('PATCH', `/objects/patched-${String(patched++)}`, body, type));
   });
 
   it('the read of a large batch', async () => {
-    const path = `${url}/batches/valid`;
-    await expectServed(await api.call('GET', path, { key: project.keys.analyst }), 200);
+    await expectOthersServed(200, () => api.call('GET', `${url}/batches/large`, { key: project.keys.analyst }));
   });
 });
 
-async function expectServed(reply: Reply, status: number): Promise<void> {
-  expect([reply.status, reply.text.slice(0, 300)]).toEqual([status, expect.any(String)]);
-  expect(reply.headers.get('content-type')).toContain(status < 400 ? 'application/json' : 'application/problem+json');
-  const { longestMs, referenceMs } = await measure();
-  expect(longestMs / referenceMs).toBeLessThan(REFERENCES_MAX);
+/** Sends the request again where it took too long, at most ATTEMPTS times in all. */
+async function expectOthersServed(status: number, request: () => Promise<Reply>): Promise<void> {
+  const type = status < 400 ? 'application/json' : 'application/problem+json';
+  let references = Infinity;
+  for (let attempt = 1; attempt <= ATTEMPTS && references >= REFERENCES_MAX; attempt++) {
+    server.send('start');
+    const reply = await request();
+    expect([reply.status, reply.text.slice(0, 300)]).toEqual([status, expect.any(String)]);
+    expect(reply.headers.get('content-type')).toContain(type);
+    const { longestMs, referenceMs } = await measure();
+    references = longestMs / referenceMs;
+  }
+  expect(references).toBeLessThan(REFERENCES_MAX);
 }

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { ReadDatabase } from '#database';
 import { Config } from '#platform';
@@ -18,13 +19,13 @@ beforeEach(() => {
 });
 afterEach(() => fastify.close());
 
-/** The number of slots of a project that is alone. */
-function addSlots(): number {
+/** With the number of slots of a project that is alone. */
+function addSlots(): { slots: RequestSlots; alone: number } {
   const config = new Config({}).database;
   const slots = new RequestSlots(db.database, ReadDatabase.ofPrimary(db.database), config);
   slots.guard(fastify);
   slots.releaseOnSend(fastify);
-  return Math.floor((config.sharedMax * 2) / 3) - 2;
+  return { slots, alone: Math.floor((config.sharedMax * 2) / 3) - 2 };
 }
 
 /** Authenticates all requests; the client of those to /leaving has left before the end. */
@@ -55,11 +56,11 @@ describe('a read whose client leaves during the authentication', () => {
   it('does not wait for a slot', async () => {
     const leaving = new AbortController();
     authenticate(leaving);
-    const slots = addSlots();
+    const { alone } = addSlots();
     const respond: ((body: object) => void)[] = [];
     const allAreUsed = new Promise<void>((resolve) => {
       fastify.get('/', () => {
-        if (respond.length === slots - 1) resolve();
+        if (respond.length === alone - 1) resolve();
         return new Promise<object>((respondWith) => respond.push(respondWith));
       });
     });
@@ -71,11 +72,41 @@ describe('a read whose client leaves during the authentication', () => {
       });
     });
     const origin = await fastify.listen({ port: 0, host: '127.0.0.1' });
-    const holding = Array.from({ length: slots }, () => fetch(origin));
+    const holding = Array.from({ length: alone }, () => fetch(origin));
     await allAreUsed;
     await expect(fetch(`${origin}/leaving`, { signal: leaving.signal })).rejects.toThrow();
     expect(await failed).toMatchObject({ name: 'ClientGoneError' });
     for (const one of respond) one({});
     await Promise.all(holding);
+  });
+});
+
+describe('a project with several requests while another one has work', () => {
+  it('has two slots while the event loop is saturated', async () => {
+    fastify.addHook('onRequest', (request, _reply, done) => {
+      const projectId = Number(request.headers.project);
+      request.principal = { keyId: '1', keyName: 'key', role: 'analyst', projectId, deviceId: null };
+      done();
+    });
+    const { slots } = addSlots();
+    const respond: ((body: object) => void)[] = [];
+    fastify.get('/', () => {
+      // Each handler keeps the event loop from waiting, so that it is saturated at the next request.
+      const until = performance.now() + 500;
+      while (performance.now() < until);
+      return new Promise<object>((respondWith) => respond.push(respondWith));
+    });
+    const origin = await fastify.listen({ port: 0, host: '127.0.0.1' });
+    const send = (project: string): Promise<Response> => fetch(origin, { headers: { project } });
+    const all = [send('2')];
+    while (respond.length < 1) await sleep(1);
+    for (let i = 0; i < 3; i++) all.push(send('1'));
+    while (slots.state.used + slots.state.waiting < 4) await sleep(1);
+    expect(slots.state).toMatchObject({ used: 3, waiting: 1 });
+    for (let ended = 0; ended < 4; ended++) {
+      while (respond.length === 0) await sleep(1);
+      respond.shift()?.({});
+    }
+    expect((await Promise.all(all)).map(({ status }) => status)).toEqual([200, 200, 200, 200]);
   });
 });

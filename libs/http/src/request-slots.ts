@@ -1,5 +1,5 @@
 import { ClientGoneError, type Database, type Queryable, type ReadDatabase } from '#database';
-import { ProjectSlots, type Config, type SlotRejection } from '#platform';
+import { EventLoopLoad, ProjectSlots, type Config, type SlotRejection } from '#platform';
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { httpContextOf } from './http-context.js';
@@ -42,8 +42,8 @@ export const Queries = createParamDecorator((_: unknown, context: ExecutionConte
 
 /**
  * Admits requests that use the database. Two thirds of the connections are for requests, at most half of these for one project
- * unless it is alone, and a sixth for one whose requests are slow; projects that wait take turns. The rest is for streams, large batches
- * that are being read, jobs and maintenance, which have limits of their own. A streamed body takes no slot, because its client may be
+ * unless it is alone, and a sixth for one whose requests are slow, and for each while the event loop is saturated; projects that wait
+ * take turns. The rest is for streams, large batches that are being read, jobs and maintenance, which have limits of their own. A streamed body takes no slot, because its client may be
  * slow; a request that writes or reads a large batch gives its slot back before it waits for one of those limits.
  *
  * The queries of a request that only reads are cancelled after QUERY_TIMEOUT_MS, and when its client leaves before the response. A request
@@ -63,12 +63,17 @@ export class RequestSlots {
   ) {
     const total = Math.max(2, Math.floor((config.sharedMax * 2) / 3));
     this.total = total;
+    const load = new EventLoopLoad();
     this.slots = new ProjectSlots({
       total,
       perProject: Math.floor(total / 2),
       // A project that is alone leaves two for the first requests of another one.
       alone: Math.max(Math.floor(total / 2), total - 2),
-      slow: { averageMs: SLOW_MS, slots: Math.max(1, Math.floor(total / 6)) },
+      contended: {
+        slots: Math.max(1, Math.floor(total / 6)),
+        averageMs: SLOW_MS,
+        isSaturated: () => load.isSaturated,
+      },
       waitMs: WAIT_MS,
       waitingPerProject: WAITING_PER_PROJECT,
       waitingTotal: WAITING_TOTAL,

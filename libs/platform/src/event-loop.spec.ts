@@ -1,6 +1,6 @@
-import { setImmediate } from 'node:timers/promises';
-import { expect, it } from '@jest/globals';
-import { nextTurn } from './event-loop.js';
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it } from '@jest/globals';
+import { EventLoopLoad, nextTurn } from './event-loop.js';
 
 it('resumes one caller in each turn of the event loop, in the order of their calls', async () => {
   const resumed: string[] = [];
@@ -36,4 +36,31 @@ it('resumes the callers of projects by turns, whatever their number', async () =
   await Promise.all([work(1, 'a'), work(1, 'b'), work(1, 'c'), work(2, 'other'), work(null, 'operator')]);
   expect(resumed.slice(0, 6)).toEqual(['a', 'other', 'operator', 'b', 'other', 'operator']);
   expect(resumed.slice(6)).toEqual(['c', 'a', 'b', 'c']);
+});
+
+describe('the load of the event loop', () => {
+  const spin = (ms: number): void => {
+    const until = performance.now() + ms;
+    while (performance.now() < until);
+  };
+
+  it('is saturated while code runs without a pause', () => {
+    const load = new EventLoopLoad();
+    spin(150);
+    expect(load.isSaturated).toBe(true);
+  });
+
+  it('is not saturated while the event loop waits', async () => {
+    const load = new EventLoopLoad();
+    await sleep(150);
+    expect(load.isSaturated).toBe(false);
+  });
+
+  it('is that of the last interval', async () => {
+    const load = new EventLoopLoad();
+    spin(150);
+    expect(load.isSaturated).toBe(true);
+    await sleep(150);
+    expect(load.isSaturated).toBe(false);
+  });
 });

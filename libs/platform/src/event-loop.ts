@@ -48,3 +48,26 @@ export class EventLoopYield {
     this.until = performance.now() + YIELD_AFTER_MS;
   }
 }
+
+/** Long enough for many turns of a busy event loop. */
+const LOAD_INTERVAL_MS = 100;
+/** The part of an interval in which the event loop ran code from which it counts as saturated. */
+const SATURATED_FROM = 0.8;
+
+/** Whether the event loop of this thread has been busy for most of the last interval. Reads the clock when it is asked, without a timer. */
+export class EventLoopLoad {
+  private before = performance.eventLoopUtilization();
+  private measuredAtMs = performance.now();
+  private wasSaturated = false;
+
+  get isSaturated(): boolean {
+    const nowMs = performance.now();
+    if (nowMs - this.measuredAtMs >= LOAD_INTERVAL_MS) {
+      const now = performance.eventLoopUtilization();
+      this.wasSaturated = performance.eventLoopUtilization(now, this.before).utilization >= SATURATED_FROM;
+      this.before = now;
+      this.measuredAtMs = nowMs;
+    }
+    return this.wasSaturated;
+  }
+}

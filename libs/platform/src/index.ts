@@ -8,7 +8,7 @@ export { Config, QUOTA_MAX, RESERVED_CONNECTIONS } from './config.js';
 export { DURATION_PATTERN, DURATION_RULE, durationSeconds, parseDurationSeconds } from './duration.js';
 export { endsWithin } from './ends-within.js';
 export { describeError, internalErrorText, safeError } from './error-text.js';
-export { EventLoopYield, nextTurn } from './event-loop.js';
+export { EventLoopLoad, EventLoopYield, nextTurn } from './event-loop.js';
 export { ID_PATTERN, ID_RULE, isId, isSubject, PROJECT_ID_MAX, SUBJECT_PATTERN } from './id.js';
 export { isGeneratedKeyFormat, KEY_ALPHABET, KEY_RANDOM_LENGTH, mayBeKey, withChecksum } from './key-format.js';
 export { createLog, nestLog } from './logging.js';

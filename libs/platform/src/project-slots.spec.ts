@@ -66,7 +66,8 @@ describe('ProjectSlots', () => {
 
   it('gives a project whose work takes long on average fewer slots, while another one has work', () => {
     jest.useFakeTimers({ now: 0 });
-    const slots = new ProjectSlots({ total: 9, perProject: 3, alone: 4, slow: { averageMs: 50, slots: 1 } });
+    const contended = { slots: 1, averageMs: 50, isSaturated: () => false };
+    const slots = new ProjectSlots({ total: 9, perProject: 3, alone: 4, contended });
     const takeTwo = (project: number): boolean[] => [slots.tryTake(project), slots.tryTake(project)];
     const giveBack = (project: number, heldMs: number[]): void => {
       for (const ms of heldMs) slots.release(project, ms);
@@ -85,6 +86,21 @@ describe('ProjectSlots', () => {
     expect(takeTwo(1)).toEqual([true, false]);
     jest.advanceTimersByTime(1_001);
     expect(slots.tryTake(1)).toBe(true);
+  });
+
+  it('gives each project fewer slots while the processors are saturated and another one has work', () => {
+    jest.useFakeTimers({ now: 0 });
+    let isSaturated = true;
+    const contended = { slots: 1, averageMs: 50, isSaturated: () => isSaturated };
+    const slots = new ProjectSlots({ total: 9, perProject: 2, alone: 4, contended });
+    const takeThree = (project: number): boolean[] => Array.from({ length: 3 }, () => slots.tryTake(project));
+    expect(takeThree(1)).toEqual([true, true, true]);
+    expect(takeThree(2)).toEqual([true, false, false]);
+    for (let i = 0; i < 3; i++) slots.release(1, 1);
+    expect(takeThree(1)).toEqual([true, false, false]);
+    isSaturated = false;
+    expect(takeThree(1)).toEqual([true, false, false]);
+    expect(takeThree(2)).toEqual([true, false, false]);
   });
 
   it('serves the projects that wait by turns, whatever the number of their waiters', () => {

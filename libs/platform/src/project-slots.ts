@@ -6,10 +6,11 @@ interface Limits {
   /** Slots in use at a time by a project while no other one has work; default `perProject`. */
   alone?: number;
   /**
-   * Slots in use at a time by a project whose work holds one for longer than `averageMs` on average, while other projects have
-   * work; default `perProject`. Such work is limited by the processors, which it takes from the work of the other projects.
+   * Slots in use at a time by a project while other projects have work and the processors are the limit: where the work of the
+   * project holds a slot for longer than `averageMs` on average, and for every project while `isSaturated`. More slots would
+   * not make its work faster then, only that of the other projects slower. Default `perProject`.
    */
-  slow?: { averageMs: number; slots: number };
+  contended?: { slots: number; averageMs: number; isSaturated: () => boolean };
   /** How long work waits for a slot; default without limit. */
   waitMs?: number;
   /** Work that may wait at a time, of one project and of all; default unlimited. */
@@ -34,8 +35,8 @@ interface Waiter {
 
 /**
  * Slots for work that holds a scarce resource, such as a connection: at most `total` at a time, and at most `perProject` for
- * one project, or `alone` where no other project has work, or `slow` for one whose work takes long. Free slots go to the projects
- * that wait in turn, whatever the number of their waiters; those of one project are served in order.
+ * one project, or `alone` where no other project has work, or `contended` where the processors are the limit. Free slots go to the
+ * projects that wait in turn, whatever the number of their waiters; those of one project are served in order.
  */
 export class ProjectSlots {
   private readonly usedByProject = new Map<number, number>();
@@ -168,9 +169,11 @@ export class ProjectSlots {
   }
 
   private slotsOf(projectId: number): number {
-    const { perProject, alone = perProject, slow } = this.limits;
+    const { perProject, alone = perProject, contended } = this.limits;
     if (this.isAlone(projectId)) return alone;
-    return slow !== undefined && (this.averageMs.get(projectId) ?? 0) > slow.averageMs ? slow.slots : perProject;
+    if (contended === undefined) return perProject;
+    const isSlow = (this.averageMs.get(projectId) ?? 0) > contended.averageMs;
+    return isSlow || contended.isSaturated() ? contended.slots : perProject;
   }
 
   private isAlone(projectId: number): boolean {
@@ -189,7 +192,7 @@ export class ProjectSlots {
   }
 
   private addToAverage(projectId: number, heldMs: number): void {
-    if (this.limits.slow === undefined) return;
+    if (this.limits.contended === undefined) return;
     const average = this.averageMs.get(projectId);
     if (average === undefined && this.averageMs.size >= AVERAGES_MAX) {
       for (const first of this.averageMs.keys()) {
