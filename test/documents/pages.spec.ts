@@ -88,14 +88,24 @@ describe('GET /api/v1/', () => {
       for (const [name, url] of Object.entries(listing)) {
         const { admin, analyst } = project.keys;
         const isOfOperator = ['projects', 'operator_keys', 'audit', 'maintenance', 'metrics'].includes(name);
-        const key = isOfOperator ? api.operatorKey : ['usage', 'deletions'].includes(name) ? admin : analyst;
-        const reply = await api.call('GET', url, { key });
-        // It requires device_id.
-        if (name === 'firmware') expect(placesOf(expectProblem(reply, 'invalid-query'))).toEqual(['device_id']);
-        else expect([name, reply.status]).toEqual([name, 200]);
+        const isOfAdmin = ['usage', 'deletions', 'webhooks'].includes(name);
+        const reply = await api.call('GET', url, { key: isOfOperator ? api.operatorKey : isOfAdmin ? admin : analyst });
+        const required = { firmware: 'device_id', facets: 'key', aggregate: 'op' }[name];
+        if (required === undefined) expect([name, reply.status]).toEqual([name, 200]);
+        else expect(placesOf(expectProblem(reply, 'invalid-query'))).toEqual([required]);
       }
     },
   );
+
+  it('lists every resource whose path has no parameter', async () => {
+    const { paths } = (await api.call('GET', `${api.origin}/openapi.json`)).json<{ paths: Record<string, object> }>();
+    const resources = Object.entries(paths).flatMap(([path, item]) =>
+      path.startsWith('/api/v1/') && !path.includes('{') && 'get' in item ? [api.origin + path] : [],
+    );
+    expect(resources.length).toBeGreaterThan(20);
+    const listed = Object.values((await api.call('GET', '/')).json<Record<string, string>>());
+    expect(listed).toEqual(expect.arrayContaining(resources));
+  });
 
   it('returns an HTML page with the same links to a browser', async () => {
     const reply = await api.call('GET', '/', { headers: { Accept: BROWSER } });
