@@ -73,12 +73,18 @@ describe('the resources for Kubernetes', () => {
   it('listen on the port of the image, and are probed at routes that exist', async () => {
     const dockerfile = await readFile('Dockerfile', 'utf8');
     const routes = await readFile('apps/api/health.controller.ts', 'utf8');
-    const [api] = containers(sources.get('the files of base') ?? []);
+    const files = sources.get('the files of base') ?? [];
+    const [api, , worker] = containers(files);
     expect(dockerfile).toContain(`EXPOSE ${String(api?.ports?.[0]?.containerPort)}`);
     expect(api?.readinessProbe?.httpGet).toEqual({ path: '/health/ready', port: 'http' });
     expect(api?.livenessProbe?.httpGet).toEqual({ path: '/health/live', port: 'http' });
     for (const probe of [api?.startupProbe, api?.readinessProbe, api?.livenessProbe])
       expect(routes).toContain(`@Get('${probe?.httpGet?.path.slice(1) ?? ''}')`);
+    // metrics.spec.ts requests it, without METRICS_TOKEN.
+    expect(worker?.livenessProbe?.httpGet).toEqual({ path: '/health/live', port: 'metrics' });
+    // Without a probe of readiness, a worker would be ready before it finds that the migrations have not run.
+    const deployment = files.find(({ kind, metadata }) => kind === 'Deployment' && metadata.name === 'stowage-worker');
+    expect(deployment?.spec.minReadySeconds).toBeGreaterThanOrEqual(30);
   });
 
   it('run without privileges, on a read-only file system, with limits of memory, and without a token of Kubernetes', () => {

@@ -44,6 +44,7 @@ export interface Manifest {
   data?: Record<string, string>;
   spec: {
     template?: PodTemplate;
+    minReadySeconds?: number;
     selector?: { matchLabels?: Record<string, string> } & Record<string, unknown>;
     podSelector?: { matchLabels?: Record<string, string> };
     scaleTargetRef?: { kind: string; name: string };

@@ -63,6 +63,8 @@ describe('/metrics', () => {
     expect(await statusOf({ Authorization: `Bearer ${TOKEN}` })).toBe(200);
     expect(await statusOf({ Authorization: `Bearer ${TOKEN}` }, url, 'POST')).toBe(405);
     expect(await statusOf({ Authorization: `Bearer ${TOKEN}` }, new URL('/api/v1', url).href)).toBe(404);
+    // That the process runs is no secret.
+    expect(await statusOf({}, new URL('/health/live', url).href)).toBe(200);
     const open = await api.another({ METRICS_PORT: '0' });
     expect((await fetch(portUrl(open))).status).toBe(200);
     expect((await open.call('GET', `${open.origin}/metrics`)).status).toBe(401);

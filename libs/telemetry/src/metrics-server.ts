@@ -10,7 +10,10 @@ import type { Metrics } from './metrics.js';
 const CONNECTIONS_MAX = 20;
 const TIMEOUT_MS = 10_000;
 
-/** Serves `GET /metrics` on a port of its own: a worker has no other, and one of a server need not be reachable for clients. */
+/**
+ * Serves `GET /metrics` on a port of its own: a worker has no other, and one of a server need not be reachable for clients. It also has
+ * `/health/live`, which needs no token, because a worker that hangs is restarted by it.
+ */
 export class MetricsServer {
   private constructor(
     private readonly server: Server,
@@ -74,8 +77,10 @@ async function respond(
   const end = (status: number, text: string, fields: Record<string, string> = {}): void => {
     response.writeHead(status, { 'Content-Type': 'text/plain; charset=utf-8', ...fields }).end(text);
   };
-  if (url?.replace(/\?.*/, '') !== '/metrics') end(404, 'The metrics are at /metrics.\n');
+  const path = url?.replace(/\?.*/, '');
+  if (path !== '/metrics' && path !== '/health/live') end(404, 'The metrics are at /metrics.\n');
   else if (method !== 'GET' && method !== 'HEAD') end(405, 'Only GET is supported.\n', { Allow: 'GET, HEAD' });
+  else if (path === '/health/live') end(200, 'ok\n');
   else if (token !== null && !hasToken(headers.authorization, token))
     end(401, 'Send METRICS_TOKEN as `Authorization: Bearer <token>`.\n', { 'WWW-Authenticate': 'Bearer' });
   else {
