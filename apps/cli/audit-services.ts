@@ -1,4 +1,4 @@
-import { AccessModule } from '#access';
+import { AccessModule, parseProjectId } from '#access';
 import { AuditQuery, AuditReadStore, AuditVerifier, INSTALLATION, type ChainReport, type KnownHead } from '#audit';
 import { getAccessServices, getProjectId, listFirst, validateQuery, withModule } from './access-services.js';
 
@@ -21,19 +21,19 @@ export interface AuditServices {
 export function withAudit<T>(work: (services: AuditServices) => Promise<T>): Promise<T> {
   return withModule(AccessModule, { leasesLane: false }, (app) => {
     const access = getAccessServices(app);
-    const verifier = app.get(AuditVerifier);
+    const store = app.get(AuditReadStore);
     return work({
-      store: app.get(AuditReadStore),
-      verifier,
+      store,
+      verifier: app.get(AuditVerifier),
       getChain: async ({ project, installation }) => {
         if (installation === true) return INSTALLATION;
         try {
           return await getProjectId(access, project);
         } catch (error) {
           // A project that was deleted still has a chain.
-          const chain = (await verifier.listChains()).find((id) => id !== INSTALLATION && String(id) === project);
-          if (chain === undefined) throw error;
-          return chain;
+          const id = parseProjectId(project ?? '');
+          if (id === null || !(await store.hasExisted(id))) throw error;
+          return id;
         }
       },
     });

@@ -19,5 +19,5 @@ export { KeySecret } from './key-secret.js';
 export { PATCH_TYPES } from './patch-types.js';
 export { PRECONDITION_RULES } from './precondition-rules.js';
 export { CreateProjectDto, UpdateProjectDto } from './project.dto.js';
-export { ProjectService } from './project.service.js';
+export { parseProjectId, ProjectService } from './project.service.js';
 export { describeUnmatched, matchKeys } from './unmatched-keys.js';

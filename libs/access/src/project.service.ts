@@ -282,7 +282,7 @@ function contentOf(row: ProjectRow): Omit<ProjectDto, 'project_id' | 'created_at
 }
 
 /** Null for text that is not the id of any project. */
-function parseProjectId(text: string): number | null {
+export function parseProjectId(text: string): number | null {
   const id = /^[1-9]\d{0,9}$/.test(text) ? Number(text) : Infinity;
   return id <= PROJECT_ID_MAX ? id : null;
 }

@@ -6,16 +6,9 @@ import { hashSql } from './audit-entry.js';
 const CHUNK_ENTRIES = 10_000;
 const FAULTS_MAX = 100;
 
-/** Chains with a head or with entries; the smallest project id above each is one look-up in the primary key. */
+/** Chains with entries or with a head. */
 const CHAINS = `
-  WITH RECURSIVE chains AS (
-    SELECT min(project_id) AS project_id FROM audit_entries
-    UNION ALL
-    SELECT (SELECT min(e.project_id) FROM audit_entries AS e WHERE e.project_id > chains.project_id)
-    FROM chains WHERE project_id IS NOT NULL
-  )
-  SELECT project_id FROM chains WHERE project_id IS NOT NULL UNION SELECT project_id FROM audit_chains
-  ORDER BY project_id`;
+  SELECT DISTINCT project_id FROM audit_entries UNION SELECT project_id FROM audit_chains ORDER BY project_id`;
 
 /** In one statement, so that both are of the same state while entries are appended. */
 const HEAD = `
