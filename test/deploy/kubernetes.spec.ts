@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, it } from '@jest/globals';
+import { parse } from 'yaml';
 import {
   kustomization,
   manifestsIn,
@@ -118,6 +119,26 @@ describe('the resources for Kubernetes', () => {
     expect(
       open.map(({ spec }) => (spec as { ingress?: { from?: object[] }[] }).ingress?.map(({ from }) => from)),
     ).toEqual([[[{ namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'monitoring' } } }]]]);
+  });
+
+  it('are scraped by their namespace, labels and name of the port', async () => {
+    const { scrape_configs: jobs } = parse(await readFile('deploy/prometheus/kubernetes.yml', 'utf8')) as {
+      scrape_configs: {
+        kubernetes_sd_configs: { namespaces: { names: string[] }; selectors: { label: string }[] }[];
+        relabel_configs: object[];
+      }[];
+    };
+    const [pods] = jobs[0]?.kubernetes_sd_configs ?? [];
+    const { namespace } = await kustomization('overlays/production');
+    expect(pods?.namespaces.names).toEqual([namespace]);
+    const { labels } = await kustomization('base');
+    const [[name, value] = []] = Object.entries(labels?.[0]?.pairs ?? {});
+    expect(pods?.selectors.map(({ label }) => label)).toEqual([`${String(name)}=${String(value)}`]);
+    expect(jobs[0]?.relabel_configs).toContainEqual({
+      source_labels: ['__meta_kubernetes_pod_container_port_name'],
+      regex: 'metrics',
+      action: 'keep',
+    });
   });
 
   it('have the time that a stop needs', () => {

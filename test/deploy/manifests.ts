@@ -64,6 +64,8 @@ export async function manifestsIn(folder: string): Promise<Manifest[]> {
 
 export async function kustomization(folder: string): Promise<{
   resources: string[];
+  namespace?: string;
+  labels?: { pairs: Record<string, string> }[];
   configMapGenerator: { literals: string[] }[];
 }> {
   return parse(await readFile(join(FOLDER, folder, 'kustomization.yaml'), 'utf8')) as never;

@@ -59,6 +59,18 @@ describe('deploy/prometheus', () => {
     for (const { expr } of rules) expectKnown(expr);
   });
 
+  it('names its scrape jobs as the alerts expect them', async () => {
+    for (const name of ['prometheus.yml', 'kubernetes.yml']) {
+      const file = parse(await readFile(`deploy/prometheus/${name}`, 'utf8')) as {
+        scrape_configs: { job_name: string }[];
+      };
+      expect(file.scrape_configs).not.toEqual([]);
+      for (const { job_name } of file.scrape_configs) expect(job_name).toMatch(/^stowage/);
+    }
+    const jobs = rules.flatMap(({ expr }) => [...expr.matchAll(/job=~"(.*?)"/g)].map(([, job]) => job));
+    expect(new Set(jobs)).toEqual(new Set(['stowage.*']));
+  });
+
   it('has for each alert a severity, a summary, and an entry in docs/operations/alerts.md that says what to do', async () => {
     const page = await readFile('docs/operations/alerts.md', 'utf8');
     const entries = [...page.matchAll(/^\| `(Stowage\w+)` +\| +(\S.*?) +\| +(\S.{20,}?) +\|$/gm)];
