@@ -211,6 +211,28 @@ describe('DELETE /projects/{project_id}', () => {
     ]);
   });
 
+  it('ends its events at once, before its objects are deleted', async () => {
+    const project = await api.project();
+    await store(project, 'b');
+    const body = {
+      name: 'w',
+      url: 'https://hooks.example.com/',
+      events: ['threshold.reached'],
+      threshold: { op: 'count', bucket: '1h', compare: { $lt: 1 } },
+    };
+    expect((await api.call('POST', '/webhooks', { key: project.keys.admin, body })).status).toBe(201);
+    const job = await api.db.transaction(async (tx) => {
+      // The job waits for this lock.
+      await tx.query('SELECT FROM objects WHERE project_id = $1 FOR UPDATE', [project.projectId]);
+      const reply = await remove(project);
+      expect(reply.status).toBe(202);
+      expect(await rowsOf(project.projectId)).toMatchObject({ objects: 1, webhooks: 0 });
+      return reply.json<Job>();
+    });
+    await waitForJob(api, key, job);
+    await expectNoRows(project.projectId);
+  });
+
   it('frees the ids of its devices', async () => {
     const project = await api.project();
     expect((await remove(project)).status).toBe(202);

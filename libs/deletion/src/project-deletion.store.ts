@@ -13,7 +13,8 @@ interface ProjectTable {
 
 /**
  * The tables whose rows the job deletes, in this order. Jobs are first: without its row, a running job of the project cannot
- * commit any more. Keys, devices and usage are deleted with the project itself. The audit log is kept.
+ * commit any more. Keys, devices, usage and webhooks are deleted with the project itself; a webhook that is created at the same time may
+ * come later. The audit log is kept.
  */
 const TABLES: readonly ProjectTable[] = [
   { name: 'jobs', key: ['job_id'], rows: 1_000 },
@@ -44,6 +45,8 @@ const LATE_ROWS_DAYS = 30;
 const INSERT = `INSERT INTO deleted_projects (project_id, deleted_at, counts) VALUES ($1, now(), $2)`;
 
 const OPEN_JOB = `SELECT FROM jobs WHERE project_id = $1 AND status IN ('queued', 'running') LIMIT 1`;
+
+const DELETE_WEBHOOKS = `DELETE FROM webhooks WHERE project_id = $1 RETURNING 1`;
 
 const COUNT_BATCHES = `SELECT count(*) AS count FROM batches WHERE project_id = $1`;
 
@@ -127,6 +130,11 @@ export class ProjectDeletionStore {
   /** Whether a job of the project is queued or running. */
   async hasOpenJobs(on: Queryable, projectId: number): Promise<boolean> {
     return (await on.query(OPEN_JOB, [projectId])).length > 0;
+  }
+
+  /** Ends its events at once: while its objects are deleted, thresholds of too few objects would be reached. @returns their number */
+  async deleteWebhooks(tx: Queryable, projectId: number): Promise<number> {
+    return (await tx.query(DELETE_WEBHOOKS, [projectId])).length;
   }
 
   async countBatches(tx: Queryable, projectId: number): Promise<number> {

@@ -62,7 +62,7 @@ export class ProjectDeletion {
   }
 
   /**
-   * Deletes a project with its keys, devices and usage: at once in this process, in others within 5 seconds.
+   * Deletes a project with its keys, devices, usage and webhooks: at once in this process, in others within 5 seconds.
    * @param id as in a URL
    * @returns the job that deletes its rows, which is queued
    * @throws Problem not-found; project-not-empty unless `cascade`; precondition-failed
@@ -107,8 +107,9 @@ export class ProjectDeletion {
     checkPreconditions(preconditions, etagOfJson(project), PRECONDITION_RULES);
     const keyIds = await this.keys.deleteOfProject(projectId, tx);
     const devices = await this.devices.deleteOfProject(projectId, tx);
+    const webhooks = await this.store.deleteWebhooks(tx, projectId);
     await this.projects.deleteLocked(tx, projectId);
-    await this.store.insert(tx, projectId, { api_keys: keyIds.length, devices });
+    await this.store.insert(tx, projectId, { api_keys: keyIds.length, devices, webhooks });
     await this.jobs.insert(tx, job);
     const details = { name, batches, objects, bytes, keys: keyIds.length, devices };
     const target = { type: 'project', id } as const;
