@@ -369,6 +369,14 @@ describe('a stream of readings', () => {
     expect((await client.expectExact()).objects).toBe(5_001);
   });
 
+  it('is rejected before the rest of it is read when it repeats readings without end', async () => {
+    const client = await projectWith(3, { objects_max: 10 });
+    const [line = ''] = lines(1);
+    const body = [...Array<string>(45_000).fill(line), 'not JSON'].join('\n');
+    expect(expectProblem(await client.call('POST', ROOM, body, NDJSON), 'too-large').detail).toContain('10 times');
+    expect((await client.expectExact()).objects).toBe(3);
+  });
+
   it('may replace as many readings as are stored, also over the limit', async () => {
     const client = await projectWith(0, {});
     const body = lines(21_000).join('\n');

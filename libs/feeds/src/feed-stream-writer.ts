@@ -12,6 +12,9 @@ import { FeedWriter, RACE_ATTEMPTS } from './feed-writer.js';
 /** What is known of a write before its objects arrive. */
 export type FeedStream = Omit<FeedWrite, 'objects'>;
 
+/** A stream may repeat readings, and is staged whole: it may have this many times what the project may store. */
+const STAGED_TIMES = 10;
+
 export interface StreamCounts {
   stored: number;
   /** Objects that existed, or appeared earlier in the stream. */
@@ -65,7 +68,7 @@ export class FeedStreamWriter {
 
   /**
    * @throws Problem quota-exceeded where the stream alone has more than the limit and more than the project stores. Objects that later
-   *   ones of the stream replace do not count, so that what is staged is read for each comparison.
+   *   ones of the stream replace do not count, so that what is staged is read for each comparison; too-large where it has many of these
    */
   private async stage(
     tx: Transaction,
@@ -83,6 +86,7 @@ export class FeedStreamWriter {
       if (!exceeds(staged, compareAbove)) continue;
       const last = await this.store.sizeOfLast(tx);
       const most = await this.quotas.requireTotal(tx, projectId, last);
+      if (exceeds(staged, stagedMax(most))) throw tooManyRepeated();
       compareAbove = nextComparison(staged, last, most);
     }
   }
@@ -122,11 +126,22 @@ export class FeedStreamWriter {
 }
 
 /**
- * Before this much is staged, the stream is within the limit, or little is staged since the last comparison: a quarter of the whole, so
- * that all comparisons together read what is staged only a few times.
+ * The next comparison follows when the remaining room may be used up, but not before as much as is unchecked at first, and a quarter of
+ * the whole, more are staged: so all comparisons together read what is staged only a few times.
  */
 function nextComparison(staged: UsageChange, last: UsageChange, most: UsageChange): UsageChange {
   const next = (quota: keyof UsageChange): number =>
     staged[quota] + Math.max(most[quota] - last[quota], STAGED_UNCHECKED[quota], staged[quota] / 4);
   return { objects: next('objects'), bytes: next('bytes') };
+}
+
+function stagedMax(most: UsageChange): UsageChange {
+  const max = (quota: keyof UsageChange): number => STAGED_TIMES * most[quota] + STAGED_UNCHECKED[quota];
+  return { objects: max('objects'), bytes: max('bytes') };
+}
+
+function tooManyRepeated(): Problem {
+  return new Problem('too-large', {
+    detail: `The stream repeats readings: in all it is larger than ${String(STAGED_TIMES)} times what the project may store. Divide it into several streams.`,
+  });
 }
