@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import ts from 'typescript';
 import { parse, parseAllDocuments } from 'yaml';
+import { isMissingTool } from './tools.js';
 
 const FOLDER = 'deploy/kubernetes';
 
@@ -76,7 +77,7 @@ export async function rendered(folder: string): Promise<Manifest[] | null> {
   try {
     return documentsOf((await promisify(execFile)('kubectl', ['kustomize', join(FOLDER, folder)])).stdout);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    if (isMissingTool(error)) return null;
     throw error;
   }
 }

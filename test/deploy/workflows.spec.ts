@@ -9,6 +9,7 @@ import { parse } from 'yaml';
 interface Step {
   uses?: string;
   run?: string;
+  with?: Record<string, unknown>;
   env?: Record<string, string>;
 }
 
@@ -41,7 +42,7 @@ describe('.github/workflows/ci.yml', () => {
     expect(await errorsOf(text)).toEqual([]);
     for (const [valid, invalid] of [
       ['timeout-minutes', 'timeout-minute'],
-      ['needs: [check, image]', 'needs: [check, images]'],
+      ['needs: [check, deploy, upgrade, image]', 'needs: [check, deploy, upgrade, images]'],
       ['${{ github.token }}', '${{ github.token }'],
     ] as const) {
       expect(text).toContain(valid);
@@ -65,8 +66,24 @@ describe('.github/workflows/ci.yml', () => {
     expect(writing.map(([name]) => name)).toEqual(['release']);
     expect(workflow.jobs.release).toMatchObject({
       if: `startsWith(github.ref, 'refs/tags/v')`,
-      needs: ['check', 'image'],
     });
+  });
+
+  it('publishes nothing before all other jobs have succeeded', () => {
+    const others = Object.keys(workflow.jobs).filter((name) => name !== 'release');
+    expect(workflow.jobs.release?.needs).toEqual(others);
+  });
+
+  it('checks the files of deploy where kubectl and systemd are, and fails where they are not', () => {
+    const { container, steps = [] } = workflow.jobs.deploy ?? {};
+    expect(container).toBeUndefined();
+    expect(steps.at(-1)).toEqual({ run: 'npm test -- test/deploy', env: { DEPLOY_TOOLS: 'required' } });
+  });
+
+  it('upgrades a database of the previous version, with the history that this needs', () => {
+    const { steps = [] } = workflow.jobs.upgrade ?? {};
+    expect(steps[0]?.with).toEqual({ 'fetch-depth': 0 });
+    expect(steps.at(-1)?.run).toBe('npm run test:upgrade');
   });
 
   it('publishes nothing for a tag that is not the version of the package, or has no part of the changelog', async () => {
