@@ -3,9 +3,10 @@ import { AggregateService, AggregateStore, RollupRefresher, RollupStore } from '
 import { EncryptedKeys } from '#encryption';
 import { EventStore } from '#events';
 import { Config } from '#platform';
+import { Logger } from '@nestjs/common';
 import { Telemetry } from '#telemetry';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
-import { inTurns, ThresholdWatch } from './threshold-watch.js';
+import { ThresholdWatch } from './threshold-watch.js';
 import type { ThresholdDto } from './webhook.dto.js';
 import { WebhookStore, type WebhookContent } from './webhook.store.js';
 
@@ -191,6 +192,25 @@ describe('a threshold', () => {
     await look('10:10');
     expect(await reported()).toHaveLength(2);
   });
+
+  it('is not reported when it is changed while its value is computed, and its new definition is', async () => {
+    const id = await create();
+    await store('10:05', 20);
+    let isChanged = false;
+    watch = watchOf({
+      compute: async (...args: Parameters<AggregateService['compute']>) => {
+        const rows = await aggregates.compute(...args);
+        if (!isChanged) await webhooks.update(db.database, projectId, id, contentOf({ op: 'count' }), null);
+        isChanged = true;
+        return rows;
+      },
+    } as unknown as AggregateService);
+    await look('10:10');
+    expect(await reported()).toEqual([]);
+    for (let count = 0; count < 8; count++) await store('10:06', 1);
+    await look('10:10');
+    expect(await reported()).toEqual([['10:00', 9]]);
+  });
 });
 
 describe('the watch for thresholds', () => {
@@ -210,16 +230,6 @@ describe('the watch for thresholds', () => {
       projectId = id + 1_000;
       await create();
     }
-  });
-
-  it('computes one webhook of each project before the second one of any', () => {
-    const webhooks = [1, 1, 2, 1, 3, 2].map((projectId, index) => ({
-      project_id: projectId,
-      webhook_id: String(index),
-      threshold: '{}',
-    }));
-    expect(inTurns(webhooks).map(({ webhook_id: id }) => id)).toEqual(['0', '2', '4', '1', '5', '3']);
-    expect(inTurns([])).toEqual([]);
   });
 
   it('goes on with other projects where a value cannot be computed, and stops when the server stops', async () => {
@@ -244,5 +254,81 @@ describe('the watch for thresholds', () => {
     } finally {
       jest.useRealTimers();
     }
+  });
+});
+
+describe('the watch for many thresholds', () => {
+  /** The keys that each look has computed. */
+  const looks: string[][] = [];
+  const warnings: string[] = [];
+
+  /** Webhooks of several projects, each with a key of its own, such as `2-1` for the first one of the second project. */
+  async function createMany(projects: number, ofEach: number): Promise<void> {
+    await db.sql(
+      `INSERT INTO webhooks (project_id, webhook_id, name, url, secret, events, is_enabled, threshold)
+       SELECT p, w, 'w', 'http://192.0.2.1/', 'whsec_', '{threshold.reached}', true,
+         json_build_object('op', 'avg', 'key', p || '-' || w, 'bucket', '1h', 'compare', json_build_object('$gt', 1))
+       FROM generate_series(1, $1::int) AS p, generate_series(1, $2::int) AS w`,
+      [projects, ofEach],
+    );
+  }
+
+  /** Looks several times. Only computing takes time. */
+  async function lookTimes(count: number, costMs: (key: string) => number): Promise<void> {
+    let nowMs = 0;
+    const clock = jest.spyOn(performance, 'now').mockImplementation(() => nowMs);
+    const logged = jest.spyOn(Logger.prototype, 'warn').mockImplementation((text) => warnings.push(String(text)));
+    watch = watchOf({
+      compute: (_project: number, _filter: unknown, { key }: { key: string }) => {
+        nowMs += costMs(key);
+        looks.at(-1)?.push(key);
+        return Promise.resolve([]);
+      },
+    } as unknown as AggregateService);
+    try {
+      for (let done = 0; done < count; done++) {
+        looks.push([]);
+        await watch.look(signal);
+      }
+    } finally {
+      clock.mockRestore();
+      logged.mockRestore();
+    }
+  }
+
+  beforeEach(() => {
+    looks.length = 0;
+    warnings.length = 0;
+  });
+
+  it('computes each once, one of each project before the second one of any', async () => {
+    await createMany(30, 15);
+    await lookTimes(1, () => 1);
+    expect(new Set(looks[0]).size).toBe(450);
+    expect(looks[0]?.length).toBe(450);
+    expect(looks[0]?.map((key) => key.split('-')[1])).toEqual(
+      Array.from({ length: 450 }, (_, i) => String(1 + Math.floor(i / 30))),
+    );
+    expect(warnings).toEqual([]);
+  });
+
+  it('goes on with the next ones in the next look when its time is over, and warns of their number', async () => {
+    await createMany(30, 10);
+    await lookTimes(8, () => 500);
+    expect(looks[0]).toHaveLength(41);
+    expect(warnings[0]).toMatch(/^259 thresholds were not computed within 30 seconds/);
+    const all = looks.flat();
+    expect(new Set(all.slice(0, 300)).size).toBe(300);
+    expect(all.slice(300)).toEqual(all.slice(0, all.length - 300));
+  });
+
+  it('computes those of a project that takes long after all others, and by turns', async () => {
+    await createMany(5, 20);
+    const isSlow = (key: string): boolean => key.startsWith('1-');
+    await lookTimes(3, (key) => (isSlow(key) ? 2_000 : 1));
+    for (const keys of looks) expect(keys.filter((key) => !isSlow(key))).toHaveLength(80);
+    expect(looks.slice(1).map((keys) => keys.findIndex(isSlow))).toEqual([80, 80]);
+    expect(new Set(looks.slice(1).flat().filter(isSlow)).size).toBe(20);
+    expect(warnings).toHaveLength(3);
   });
 });

@@ -8,31 +8,56 @@ import { Injectable, Logger } from '@nestjs/common';
 import { SlowProjects } from './slow-projects.js';
 import { bucketMinutes, type Comparison, type ThresholdDto } from './webhook.dto.js';
 
-/** Webhooks that one look finds; any of them, so that no project keeps it from the others. */
-const WEBHOOKS = 200;
+/** Webhooks that one statement lists. */
+const LISTED = 200;
 /** A value that takes longer, with its wait for a slot, is not computed. */
 const COMPUTE_MS = 10_000;
-/** Time of a look: what is left then waits for the next one. Projects that took long before have the last third. */
+/** Time of a look; the next one goes on with what is left. Projects that took long before have the last third. */
 const LOOK_MS = 30_000;
 const FAST_MS = 20_000;
 
-const WITH_THRESHOLD = {
-  name: 'webhooks.with-threshold',
+const WANTED = `w.is_enabled AND 'threshold.reached' = ANY (w.events)`;
+
+/**
+ * The first webhook of each project, then the second one of each, and so on, so that no project keeps a look from the others. $1 has
+ * the projects that take long; they are listed alone, or left out.
+ */
+const LIST = {
+  name: 'webhooks.list-thresholds',
   text: `
-    SELECT project_id, webhook_id, threshold FROM webhooks
-    WHERE is_enabled AND 'threshold.reached' = ANY (events) ORDER BY random() LIMIT ${String(WEBHOOKS)}`,
+    SELECT project_id, webhook_id, threshold, turn FROM (
+      SELECT w.project_id, w.webhook_id, w.threshold,
+        row_number() OVER (PARTITION BY w.project_id ORDER BY w.webhook_id)::int AS turn
+      FROM webhooks AS w WHERE ${WANTED} AND (w.project_id = ANY ($1::int[])) = $2::boolean
+    ) AS placed
+    WHERE (turn, project_id) > ($3::int, $4::int) AND (turn, project_id) <= ($5::int, $6::int)
+    ORDER BY turn, project_id LIMIT ${String(LISTED)}`,
 };
 
-/** No row where this bucket, or a later one, was reported. */
+const COUNT = {
+  name: 'webhooks.count-thresholds',
+  text: `SELECT count(*)::int AS count FROM webhooks AS w WHERE ${WANTED}`,
+};
+
+/** No row where this bucket, or a later one, was reported, or the threshold that was computed is no longer the one of the webhook. */
 const FIRE = {
   name: 'webhooks.fire',
   text: `
     UPDATE webhooks SET fired_bucket = $3
-    WHERE project_id = $1 AND webhook_id = $2 AND is_enabled AND (fired_bucket IS NULL OR fired_bucket < $3) RETURNING name`,
+    WHERE project_id = $1 AND webhook_id = $2 AND is_enabled AND threshold = $4
+      AND (fired_bucket IS NULL OR fired_bucket < $3) RETURNING name`,
 };
 
-export interface ThresholdWebhook {
+/** Where a webhook is in the list. */
+interface Place {
+  turn: number;
   project_id: number;
+}
+
+const START: Place = { turn: 0, project_id: 0 };
+const END: Place = { turn: 2 ** 31 - 1, project_id: 2 ** 31 - 1 };
+
+interface ThresholdWebhook extends Place {
   webhook_id: string;
   threshold: string;
 }
@@ -43,6 +68,8 @@ export class ThresholdWatch {
   private readonly log = new Logger('webhooks');
   /** They come after the others, so that they delay no other project. */
   private readonly slow = new SlowProjects();
+  /** The last webhooks that were computed, of the projects that take long and of the others. */
+  private readonly places = { slow: START, fast: START };
 
   constructor(
     private readonly events: EventStore,
@@ -54,34 +81,71 @@ export class ThresholdWatch {
   async look(stopping: AbortSignal): Promise<void> {
     const startedAtMs = performance.now();
     const isOver = (afterMs: number): boolean => stopping.aborted || performance.now() - startedAtMs > afterMs;
+    const slow = [...this.slow];
     const later: ThresholdWebhook[] = [];
-    let left = 0;
-    for (const webhook of inTurns(await this.database.query<ThresholdWebhook>(WITH_THRESHOLD))) {
-      if (this.slow.has(webhook.project_id)) later.push(webhook);
-      else if (isOver(FAST_MS)) left++;
-      else await this.measure(webhook);
+    let computed = 0;
+    for await (const webhook of this.list(slow, 'fast')) {
+      if (isOver(FAST_MS)) break;
+      this.places.fast = webhook;
+      if (this.slow.has(webhook.project_id)) {
+        later.push(webhook);
+      } else {
+        await this.measure(webhook);
+        computed++;
+      }
+    }
+    for await (const webhook of this.list(slow, 'slow')) {
+      if (isOver(LOOK_MS)) break;
+      this.places.slow = webhook;
+      await this.measure(webhook);
+      computed++;
     }
     for (const webhook of later) {
-      if (isOver(LOOK_MS)) left++;
-      else await this.measure(webhook);
+      if (isOver(LOOK_MS)) break;
+      await this.measure(webhook);
+      computed++;
     }
-    if (left > 0 && !stopping.aborted)
-      this.log.warn(
-        `${String(left)} thresholds were not computed within ${String(LOOK_MS / 1_000)} seconds; they are left for the next time`,
-      );
+    if (isOver(FAST_MS) && !stopping.aborted) await this.warnOfOthers(computed);
+  }
+
+  /** Each webhook of the projects that take long, or of the others, once; those after the last one that was computed come first. */
+  private async *list(slow: readonly number[], kind: 'slow' | 'fast'): AsyncGenerator<ThresholdWebhook> {
+    const place = this.places[kind];
+    for (const [from, until] of [
+      [place, END],
+      [START, place],
+    ] as const) {
+      let after: Place | undefined = from;
+      while (after !== undefined) {
+        const values = [slow, kind === 'slow', after.turn, after.project_id, until.turn, until.project_id];
+        const rows: ThresholdWebhook[] = await this.database.query<ThresholdWebhook>(LIST, values);
+        yield* rows;
+        after = rows.length === LISTED ? rows.at(-1) : undefined;
+      }
+    }
+  }
+
+  private async warnOfOthers(computed: number): Promise<void> {
+    const [row] = await this.database.query<{ count: number }>(COUNT);
+    const left = (row?.count ?? 0) - computed;
+    if (left <= 0) return;
+    this.log.warn(
+      `${String(left)} thresholds were not computed within ${String(LOOK_MS / 1_000)} seconds; they are left for the next time`,
+    );
   }
 
   /** Notes how long it took. */
   private async measure({ project_id: projectId, webhook_id: id, threshold }: ThresholdWebhook): Promise<void> {
     const startedAtMs = performance.now();
-    await this.check(projectId, id, JSON.parse(threshold) as ThresholdDto).catch((error: unknown) => {
+    await this.check(projectId, id, threshold).catch((error: unknown) => {
       this.log.warn(`the threshold of webhook ${id} was not computed: ${describeError(error)}`);
     });
     this.slow.note(projectId, performance.now() - startedAtMs);
   }
 
   /** Of the current bucket and the one before: a value that must be low is known only at the end of its bucket. */
-  private async check(projectId: number, id: string, threshold: ThresholdDto): Promise<void> {
+  private async check(projectId: number, id: string, text: string): Promise<void> {
+    const threshold = JSON.parse(text) as ThresholdDto;
     const { op, key = null, bucket, compare, subject } = threshold;
     // A version that did not lock the list has stored the webhook while the list was changed.
     if (encryptionError(this.encryption.unsearchableKeysOf(projectId), { key, isLiteral: true }) !== null)
@@ -116,7 +180,7 @@ export class ThresholdWatch {
       if (value === null || !isReached(Number(value), comparison, limit)) continue;
       const data = { ...threshold, bucket_start: timeOf(start), value: Number(value) };
       await this.database.transaction(async (tx) => {
-        if ((await tx.query(FIRE, [projectId, id, start])).length === 0) return;
+        if ((await tx.query(FIRE, [projectId, id, start, text])).length === 0) return;
         await this.events.record(tx, projectId, { type: 'threshold.reached', data }, id);
       });
     }
@@ -139,17 +203,6 @@ export class ThresholdWatch {
       clearTimeout(timer);
     }
   }
-}
-
-/** The first webhook of each project, then the second one of each, and so on. */
-export function inTurns(webhooks: readonly ThresholdWebhook[]): ThresholdWebhook[] {
-  const counts = new Map<number, number>();
-  const placed = webhooks.map((webhook) => {
-    const turn = counts.get(webhook.project_id) ?? 0;
-    counts.set(webhook.project_id, turn + 1);
-    return { webhook, turn };
-  });
-  return placed.sort((a, b) => a.turn - b.turn).map(({ webhook }) => webhook);
 }
 
 function isReached(value: number, comparison: Comparison, limit: number): boolean {
