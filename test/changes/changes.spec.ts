@@ -294,7 +294,7 @@ describe('changes that are not kept', () => {
     ]);
     await expired(project, first);
     expect((await readChanges(api, project.keys.analyst, next)).results).toEqual([]);
-    const future = next.replace(/^\w+/, 'zz');
+    const future = next.replace(/^\w+/, 'zzzzzzzzzzz');
     await expired(project, future);
   });
 

@@ -41,20 +41,24 @@ const GIN_INDEXES = `
   FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid JOIN pg_am AS m ON m.oid = c.relam
   WHERE m.amname = 'gin' AND i.indrelid = ANY ($1::regclass[])`;
 
-/** The positions of another server's WAL order these rows; here they must precede those of later changes. */
-const ORDER_PENDING_CHANGES = `
-  UPDATE pending_changes AS p SET wal_position = '0/0'::pg_lsn + n.number FROM (
-    SELECT ctid, row_number() OVER (ORDER BY wal_position)::numeric AS number FROM pending_changes
-  ) AS n WHERE p.ctid = n.ctid`;
-
 /**
- * Ends every feed of changes: a cursor that was issued after the backup must not become valid again when the restored feed reaches its
- * position. Positions continue at a random place far beyond all that were issued, so cursors of an earlier restore are none either.
+ * Without their feeds no cursor of changes is valid: one that was issued after the backup must not become valid again when a feed reaches
+ * its position. The changes are of no use without a cursor.
  */
-const END_FEEDS = `
-  UPDATE change_feeds AS f SET read_at = NULL, last_position = n.position, deleted_until = n.position FROM (
-    SELECT project_id, last_position + (2 ^ 40 + floor(random() * 2 ^ 52))::bigint AS position FROM change_feeds
-  ) AS n WHERE f.project_id = n.project_id`;
+const END_FEEDS = 'TRUNCATE change_feeds, changes, pending_changes';
+
+/** Webhooks for stored batches follow the changes from here on. The feeds begin at random positions, as those of `ChangeStore.follow` do. */
+const FOLLOW_FOR_WEBHOOKS = `
+  WITH followed AS (
+    INSERT INTO change_feeds (project_id, last_position, deleted_until, read_at)
+    SELECT project_id, start, start, now() FROM (
+      SELECT project_id, (2 ^ 40 + floor(random() * 2 ^ 47))::bigint AS start
+      FROM webhooks WHERE change_position IS NOT NULL GROUP BY project_id
+    ) AS project
+    RETURNING project_id, last_position
+  )
+  UPDATE webhooks AS w SET change_position = f.last_position FROM followed AS f
+  WHERE w.project_id = f.project_id AND w.change_position IS NOT NULL`;
 
 /** They would be sent a second time, and by a copy for tests, too. */
 const DROP_DELIVERIES = `
@@ -142,8 +146,8 @@ async function restoreIn(
   const end = await copyTables(tx, tables, reader, progress, signal);
   progress.table = 'indexes';
   for (const { definition } of indexes) await tx.query(definition);
-  if (names.includes('pending_changes')) await tx.query(ORDER_PENDING_CHANGES);
   if (names.includes('change_feeds')) await tx.query(END_FEEDS);
+  if (names.includes('webhooks')) await tx.query(FOLLOW_FOR_WEBHOOKS);
   if (names.includes('webhook_deliveries') && !keepsDeliveries) await tx.query(DROP_DELIVERIES);
   await setSequences(tx, header.sequences);
   await tx.query(`ANALYZE ${names.join(', ')}`);

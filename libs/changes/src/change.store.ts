@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { Database } from '#database';
 import { filterSql, type Filter } from '#filter';
 import { boundedRowsSql, OBJECT_FILTER_COLUMNS, type ObjectRow } from '#store';
@@ -57,11 +58,14 @@ const COLLECT = {
     SELECT count(*) >= ${String(COLLECTED_MAX)} AS has_more FROM chosen`,
 };
 
-/** Whoever follows again begins after all that is committed; earlier cursors are invalid. */
+/**
+ * Whoever follows again begins after all that is committed; earlier cursors are invalid. $2 is the position at which a new feed begins:
+ * a random one, so that cursors of a feed that does not exist since a restore do not become valid when this one reaches their position.
+ */
 const FOLLOW = {
   name: 'changes.follow',
   text: `
-    INSERT INTO change_feeds AS f (project_id, last_position, deleted_until, read_at) VALUES ($1, 0, 0, now())
+    INSERT INTO change_feeds AS f (project_id, last_position, deleted_until, read_at) VALUES ($1, $2, $2, now())
     ON CONFLICT (project_id) DO UPDATE SET read_at = excluded.read_at`,
 };
 
@@ -153,7 +157,7 @@ export class ChangeStore {
 
   /** Starts to keep the changes of a project. @returns the position after those that were committed before */
   async follow(projectId: number): Promise<string> {
-    await this.database.query(FOLLOW, [projectId]);
+    await this.database.query(FOLLOW, [projectId, 2 ** 40 + randomInt(2 ** 47)]);
     const deadline = performance.now() + FOLLOW_MS;
     while ((await this.collect(projectId)) && performance.now() < deadline);
     const head = await this.head(projectId);

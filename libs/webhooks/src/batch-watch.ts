@@ -101,9 +101,7 @@ export class BatchWatch {
       return true;
     });
     if (hasMoved && rows === null)
-      this.log.warn(
-        `webhook ${id} may have missed batches: changes after those that it has seen are not kept, or the database was restored`,
-      );
+      this.log.warn(`webhook ${id} may have missed batches: changes after those that it has seen are not kept`);
     return hasMoved ? { position: last, hasQueued: stored.length > 0, isLast: rows?.length !== ROWS } : null;
   }
 }
