@@ -1,5 +1,5 @@
 import { Config } from '#platform';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
 import { countLockWaits } from '../../../test/harness/tables.js';
 import { waitFor } from '../../../test/jobs/jobs.js';
@@ -87,5 +87,40 @@ describe('the room for bodies of a project', () => {
     await take(room, MIB);
     await expect(take(room, 3 * MIB)).rejects.toMatchObject({ slug: 'unavailable' });
     expect(await stored()).toEqual([2]);
+  });
+
+  it('costs a project without room a twentieth of the time, and a search for abandoned uploads once a minute', async () => {
+    await addJobs('queued', '{1, 2, 3, 4}', MIB);
+    let nowMs = 0;
+    const clock = jest.spyOn(performance, 'now').mockImplementation(() => nowMs);
+    const statements: string[] = [];
+    const query = db.database.query.bind(db.database) as (...parameters: unknown[]) => Promise<never[]>;
+    const queries = jest.spyOn(db.database, 'query').mockImplementation((statement, values) => {
+      statements.push((statement as { name: string }).name);
+      nowMs += 500;
+      return query(statement, values);
+    });
+    try {
+      const room = newRoom();
+      const statementsOfRequest = async (): Promise<string[]> => {
+        await expect(take(room, 1)).rejects.toMatchObject({ slug: 'unavailable' });
+        return statements.splice(0);
+      };
+      const [read, failed, abandoned] = [
+        'job.stored-bytes',
+        'job.delete-failed-bodies',
+        'job.delete-abandoned-uploads',
+      ];
+      expect(await statementsOfRequest()).toEqual([read, failed, abandoned, read]);
+      nowMs += 29_000;
+      expect(await statementsOfRequest()).toEqual([]);
+      nowMs += 2_000;
+      expect(await statementsOfRequest()).toEqual([read, failed, read]);
+      nowMs += 30_000;
+      expect(await statementsOfRequest()).toEqual([read, failed, abandoned, read]);
+    } finally {
+      clock.mockRestore();
+      queries.mockRestore();
+    }
   });
 });

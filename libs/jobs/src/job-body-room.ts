@@ -57,9 +57,11 @@ const DELETE_ABANDONED = {
 /** Deletions for one request. Each takes at most as many bodies as one statement may. */
 const DELETIONS_MAX = 20;
 
-/** How long the sum is used again: this long, or this many times as long as it took to read where that is more. */
+/** How long the sum is used again: this long, or this many times as long as it took to read, or to find nothing to delete, where that is more. */
 const FRESH_MS = 250;
 const FRESH_TIMES = 20;
+/** A search for abandoned uploads reads all parts of the project, so it is repeated only after this time where it finds none. */
+const ABANDONED_EVERY_MS = 60_000;
 const PROJECTS_MAX = 1_000;
 /** The part of the limit that is freed at a time, so that not every job of a project at its limit deletes bodies of others. */
 const FREED_FRACTION = 1 / 8;
@@ -75,6 +77,8 @@ interface ProjectBodies {
   freeing: Promise<void> | null;
   /** Whether there was nothing to delete since `bytes` was read. */
   isExhausted: boolean;
+  /** When abandoned uploads are looked for again. */
+  searchAfterMs: number;
 }
 
 /**
@@ -121,7 +125,8 @@ export class JobBodyRoom {
 
   private async read(projectId: number): Promise<ProjectBodies> {
     const bodies = this.projects.get(projectId) ?? this.add(projectId);
-    if (performance.now() >= bodies.freshUntilMs) {
+    // What frees room reads the sum itself.
+    if (bodies.freeing === null && performance.now() >= bodies.freshUntilMs) {
       bodies.reading ??= this.refresh(projectId, bodies).finally(() => {
         bodies.reading = null;
       });
@@ -134,8 +139,7 @@ export class JobBodyRoom {
     const startedMs = performance.now();
     await this.readStored(projectId, bodies);
     bodies.isExhausted = false;
-    const endedMs = performance.now();
-    bodies.freshUntilMs = endedMs + Math.max(FRESH_MS, FRESH_TIMES * (endedMs - startedMs));
+    bodies.freshUntilMs = freshUntilMs(startedMs);
   }
 
   private async readStored(projectId: number, bodies: ProjectBodies): Promise<void> {
@@ -153,6 +157,7 @@ export class JobBodyRoom {
       reading: null,
       freeing: null,
       isExhausted: false,
+      searchAfterMs: 0,
     };
     this.projects.set(projectId, bodies);
     return bodies;
@@ -172,15 +177,27 @@ export class JobBodyRoom {
   /** Each deletion is followed by a read: other processes delete, too, and a deletion that waited for theirs has deleted nothing. */
   private async deleteUntilFree(projectId: number, bodies: ProjectBodies, bytes: number): Promise<void> {
     for (let deletions = 0; deletions < DELETIONS_MAX && bodies.bytes + bytes > this.max; deletions++) {
+      const startedMs = performance.now();
       const missing = Math.ceil(bodies.bytes + bytes - this.max + this.max * FREED_FRACTION);
       const hasDeleted =
-        (await this.delete(DELETE_FAILED, [projectId, missing])) || (await this.delete(DELETE_ABANDONED, [projectId]));
+        (await this.delete(DELETE_FAILED, [projectId, missing])) || (await this.deleteAbandoned(projectId, bodies));
       // A read that is under way may have begun before the deletion.
       await bodies.reading;
       await this.readStored(projectId, bodies);
-      bodies.isExhausted = !hasDeleted;
-      if (bodies.isExhausted) return;
+      if (hasDeleted) continue;
+      bodies.isExhausted = true;
+      bodies.freshUntilMs = freshUntilMs(startedMs);
+      return;
     }
+  }
+
+  private async deleteAbandoned(projectId: number, bodies: ProjectBodies): Promise<boolean> {
+    if (performance.now() < bodies.searchAfterMs) return false;
+    // Before it runs: also one that fails is not repeated.
+    bodies.searchAfterMs = performance.now() + ABANDONED_EVERY_MS;
+    const hasDeleted = await this.delete(DELETE_ABANDONED, [projectId]);
+    if (hasDeleted) bodies.searchAfterMs = 0;
+    return hasDeleted;
   }
 
   /** @returns whether it found something to delete, which another process may have deleted at the same time */
@@ -188,4 +205,9 @@ export class JobBodyRoom {
     const [row] = await this.database.retrying(() => this.database.query<{ found: number }>(statement, values));
     return (row?.found ?? 0) > 0;
   }
+}
+
+function freshUntilMs(startedMs: number): number {
+  const endedMs = performance.now();
+  return endedMs + Math.max(FRESH_MS, FRESH_TIMES * (endedMs - startedMs));
 }
