@@ -11,7 +11,7 @@ const MIB = 1024 ** 2;
 const LARGE = 20 * MIB;
 /** Parsing 1 MiB of small values takes about 20 ms. */
 const REFERENCES_MAX = 6;
-/** Other programs make a step of the server slower by chance, code that takes too long does so each time. */
+/** Other programs make a step of the server slower by chance. Code that takes too long does so each time, except the first compilation. */
 const ATTEMPTS = 3;
 
 /** The database and the keys; the requests go to the process that is measured. */

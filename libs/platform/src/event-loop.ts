@@ -54,7 +54,10 @@ const LOAD_INTERVAL_MS = 100;
 /** The part of an interval in which the event loop ran code from which it counts as saturated. */
 const SATURATED_FROM = 0.8;
 
-/** Whether the event loop of this thread has been busy for most of the last interval. Reads the clock when it is asked, without a timer. */
+/**
+ * Whether the event loop of this thread was busy for most of the time between the last two questions that are at least an interval
+ * apart. It has no timer.
+ */
 export class EventLoopLoad {
   private before = performance.eventLoopUtilization();
   private measuredAtMs = performance.now();

@@ -88,18 +88,19 @@ describe('ProjectSlots', () => {
     expect(slots.tryTake(1)).toBe(true);
   });
 
-  it('gives each project fewer slots while the processors are saturated and another one has work', () => {
+  it('gives a project with most of the used slots fewer of them, while the processors are saturated', () => {
     jest.useFakeTimers({ now: 0 });
     let isSaturated = true;
     const contended = { slots: 1, averageMs: 50, isSaturated: () => isSaturated };
-    const slots = new ProjectSlots({ total: 9, perProject: 2, alone: 4, contended });
+    const slots = new ProjectSlots({ total: 9, perProject: 3, alone: 4, contended });
     const takeThree = (project: number): boolean[] => Array.from({ length: 3 }, () => slots.tryTake(project));
-    expect(takeThree(1)).toEqual([true, true, true]);
-    expect(takeThree(2)).toEqual([true, false, false]);
-    for (let i = 0; i < 3; i++) slots.release(1, 1);
+    expect(slots.tryTake(2)).toBe(true);
+    slots.release(2, 1);
     expect(takeThree(1)).toEqual([true, false, false]);
+    // Of 1, 2 and 3 slots.
+    expect(takeThree(2)).toEqual([true, true, false]);
+    expect(takeThree(1)).toEqual([true, true, false]);
     isSaturated = false;
-    expect(takeThree(1)).toEqual([true, false, false]);
     expect(takeThree(2)).toEqual([true, false, false]);
   });
 

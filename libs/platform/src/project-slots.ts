@@ -7,8 +7,8 @@ interface Limits {
   alone?: number;
   /**
    * Slots in use at a time by a project while other projects have work and the processors are the limit: where the work of the
-   * project holds a slot for longer than `averageMs` on average, and for every project while `isSaturated`. More slots would
-   * not make its work faster then, only that of the other projects slower. Default `perProject`.
+   * project holds a slot for longer than `averageMs` on average, and while `isSaturated` where it has more than half of the slots
+   * that are in use. More slots would make its work little faster then, and that of the other projects slower. Default `perProject`.
    */
   contended?: { slots: number; averageMs: number; isSaturated: () => boolean };
   /** How long work waits for a slot; default without limit. */
@@ -165,15 +165,18 @@ export class ProjectSlots {
 
   private hasSlotFor(projectId: number): boolean {
     if (this.used >= (this.limits.total ?? Infinity)) return false;
-    return (this.usedByProject.get(projectId) ?? 0) < this.slotsOf(projectId);
+    const used = this.usedByProject.get(projectId) ?? 0;
+    return used < this.slotsOf(projectId, used);
   }
 
-  private slotsOf(projectId: number): number {
+  /** @param used the slots that the project uses */
+  private slotsOf(projectId: number, used: number): number {
     const { perProject, alone = perProject, contended } = this.limits;
     if (this.isAlone(projectId)) return alone;
     if (contended === undefined) return perProject;
     const isSlow = (this.averageMs.get(projectId) ?? 0) > contended.averageMs;
-    return isSlow || contended.isSaturated() ? contended.slots : perProject;
+    const hasMost = used > this.used / 2;
+    return isSlow || (hasMost && contended.isSaturated()) ? contended.slots : perProject;
   }
 
   private isAlone(projectId: number): boolean {
