@@ -25,7 +25,7 @@ beforeAll(async () => {
 afterAll(() => db.close());
 
 beforeEach(async () => {
-  await db.sql('TRUNCATE change_feeds, changes, pending_changes');
+  await db.sql('TRUNCATE change_feeds, changes, pending_changes, webhooks');
   await db.sql(
     `INSERT INTO change_feeds (project_id, last_position, deleted_until, read_at)
      VALUES ($1, 7, 2, now()), ($2, 4, 0, now() - interval '6 hours')`,
@@ -86,6 +86,20 @@ describe('the maintenance of changes', () => {
       { project_id: UNREAD, last_position: '5', deleted_until: '5', is_read: false },
     ]);
     expect(await positions()).toEqual([]);
+  });
+
+  it('keeps the feed of a project while a webhook waits for its batches, however long there are none', async () => {
+    await db.sql(
+      `INSERT INTO webhooks (project_id, webhook_id, name, url, secret, events, is_enabled, change_position)
+       VALUES ($1, 1, 'w', 'http://192.0.2.1/', 'whsec_', '{batch.stored}', true, 4)`,
+      [UNREAD],
+    );
+    await run();
+    const kept = { project_id: UNREAD, last_position: '4', deleted_until: '0', is_read: true };
+    expect(await feeds()).toContainEqual(kept);
+    await db.sql('UPDATE webhooks SET is_enabled = false');
+    await run();
+    expect(await feeds()).not.toContainEqual(kept);
   });
 
   it('deletes changes older than CHANGES_HOURS, and remembers up to which position', async () => {

@@ -38,15 +38,19 @@ const FORGET: MaintenanceTask = {
     SELECT count(*) >= ${String(MAINTENANCE_ROWS)} AS has_more FROM unread`,
 };
 
+/** A webhook for stored batches follows the changes also while there are none, when it reads nothing. */
+const isUnreadSql = (kept: string): string => `f.read_at < now() - ${kept} AND NOT EXISTS (
+      SELECT FROM webhooks AS w WHERE w.project_id = f.project_id AND w.is_enabled AND w.change_position IS NOT NULL)`;
+
 /** Its cursors become invalid, because later changes are not kept. A feed that is locked is read or followed now. */
 const unfollow = (kept: string): MaintenanceTask => ({
   name: 'end feeds of changes that nobody reads',
   projectsSql: `
-    SELECT f.project_id FROM change_feeds AS f WHERE f.read_at < now() - ${kept} LIMIT ${String(MAINTENANCE_PROJECTS)}`,
+    SELECT f.project_id FROM change_feeds AS f WHERE ${isUnreadSql(kept)} LIMIT ${String(MAINTENANCE_PROJECTS)}`,
   projectSql: `
     UPDATE change_feeds SET read_at = NULL, last_position = last_position + 1, deleted_until = last_position + 1
     WHERE project_id = $1 AND project_id IN (
-      SELECT f.project_id FROM change_feeds AS f WHERE f.project_id = $1 AND f.read_at < now() - ${kept} FOR UPDATE SKIP LOCKED)`,
+      SELECT f.project_id FROM change_feeds AS f WHERE f.project_id = $1 AND ${isUnreadSql(kept)} FOR UPDATE OF f SKIP LOCKED)`,
 });
 
 const isOldSql = (kept: string): string =>

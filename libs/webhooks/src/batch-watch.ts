@@ -86,7 +86,6 @@ export class BatchWatch {
   private async addBatches(webhook: FollowingWebhook): Promise<BatchStep | null> {
     const { project_id: projectId, webhook_id: id, change_position: position } = webhook;
     const head = await this.changes.head(projectId);
-    if (head?.is_old === true) await this.changes.touch(projectId);
     if (head?.has_pending === true) await this.changes.collect(projectId);
     const rows = await this.changes.read(projectId, (BigInt(position) + 1n).toString(), ROWS);
     // What is not kept any more cannot be sent.
