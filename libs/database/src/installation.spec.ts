@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
 import { createCitusDatabase } from '../../../test/cluster/citus.js';
-import { countLockWaits, dropDatabase, urlOf } from '../../../test/harness/tables.js';
+import { dropDatabase, urlOf } from '../../../test/harness/tables.js';
 import { listDataTables } from './distribution.js';
 import { openInstallation } from './installation.js';
 import { SequenceUnavailableError } from './sequence.js';
@@ -44,23 +44,27 @@ it('changes no lane if it needs no sequence numbers', async () => {
 
 it('knows whether the tables are distributed, also where that ends while it starts', async () => {
   const cluster = await createCitusDatabase();
-  const config = new Config({ DATABASE_URL: urlOf(cluster.address), STOWAGE_KEY_SECRET: 'x'.repeat(32) });
-  const options = { config, entities: [], logger: QUIET, leasesLane: true, createsDatabase: false };
-  const started = await cluster.transaction(async (tx) => {
-    await tx.query('LOCK TABLE sequence_lanes IN ACCESS EXCLUSIVE MODE');
-    const opening = openInstallation({ ...options, say: () => undefined });
-    while ((await countLockWaits(cluster)) === 0);
-    const names = await listDataTables(tx);
-    await tx.query(`SELECT create_distributed_table(name::regclass, 'project_id') FROM unnest($1::text[]) AS name`, [
-      names,
-    ]);
-    return { opening };
-  });
-  const installation = await started.opening;
-  expect(installation.database.isDistributed).toBe(true);
-  await installation.close();
-  await cluster.close();
-  await dropDatabase(cluster.address);
+  try {
+    const names = await listDataTables({ query: cluster.sql });
+    // The last moment: a process that has a lane keeps the tables from being distributed.
+    await cluster.sql(`
+      CREATE FUNCTION distribute() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        PERFORM create_distributed_table(name::regclass, 'project_id') FROM unnest('{${names.join()}}'::text[]) AS name;
+        RETURN NEW;
+      END $$`);
+    await cluster.sql(`
+      CREATE TRIGGER distribute BEFORE UPDATE ON sequence_lanes FOR EACH ROW
+      WHEN (OLD.holder IS NULL AND NEW.holder IS NOT NULL) EXECUTE FUNCTION distribute()`);
+    const config = new Config({ DATABASE_URL: urlOf(cluster.address), STOWAGE_KEY_SECRET: 'x'.repeat(32) });
+    const options = { config, entities: [], logger: QUIET, leasesLane: true, createsDatabase: false };
+    const installation = await openInstallation({ ...options, say: () => undefined });
+    const { isDistributed } = installation.database;
+    await installation.close();
+    expect(isDistributed).toBe(true);
+  } finally {
+    await cluster.close();
+    await dropDatabase(cluster.address);
+  }
 });
 
 it('rejects an invalid URL of the database or its replica before it connects, and names the setting', async () => {
