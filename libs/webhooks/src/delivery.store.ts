@@ -56,16 +56,21 @@ const CLAIM = {
 const dueAtSql = (time: string): string =>
   `greatest(${time}, CASE WHEN w.is_enabled OR d.event = 'webhook.test' THEN '-infinity'::timestamptz ELSE ${HELD} END)`;
 
-/** Not where another process has claimed it again meanwhile. A repeated one, after the connection broke at its commit, finds its own result. */
+/**
+ * Not where another process has claimed it again meanwhile. A repeated one, after the connection broke at its commit, finds its own result.
+ * The webhook is locked first: who enables or disables it at the same time is waited for, and what it is then decides when the delivery is due.
+ */
 const FINISH = {
   name: 'webhooks.finish',
   text: `
+    WITH w AS MATERIALIZED (
+      SELECT is_enabled FROM webhooks WHERE project_id = $1 AND webhook_id = $2 FOR KEY SHARE
+    )
     UPDATE webhook_deliveries AS d SET status = $5, response_status = $6, error = $7,
       due_at = ${dueAtSql(`now() + $8::int * interval '1 second'`)},
       finished_at = now() + CASE WHEN $5 = 'queued' THEN NULL ELSE interval '0' END
-    FROM webhooks AS w
-    WHERE w.project_id = $1 AND w.webhook_id = $2
-      AND d.project_id = $1 AND d.webhook_id = $2 AND d.delivery_id = $3 AND d.attempts = $4 AND d.status IN ('queued', $5)
+    FROM w
+    WHERE d.project_id = $1 AND d.webhook_id = $2 AND d.delivery_id = $3 AND d.attempts = $4 AND d.status IN ('queued', $5)
     RETURNING d.delivery_id`,
 };
 
