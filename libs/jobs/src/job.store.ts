@@ -331,9 +331,9 @@ function bodyDeleted(): Problem {
   });
 }
 
-function partsDeleted(): Problem {
+export function partsDeleted(): Problem {
   return new Problem('unavailable', {
-    detail: 'The stream arrived so slowly that its beginning was deleted; nothing was stored. Send it again.',
+    detail: 'The stream took so long that parts of it were deleted; nothing was stored. Send it again.',
   });
 }
 

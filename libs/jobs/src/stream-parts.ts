@@ -2,7 +2,7 @@ import { ByteBudget, type Config, ProjectSlots, type Reservation } from '#platfo
 import { Problem, insufficientStorage } from '#http';
 import { type DiskReserve, isUniqueViolation, type Sequence } from '#database';
 import type { JobKey } from './job-key.js';
-import type { JobStore } from './job.store.js';
+import { partsDeleted, type JobStore } from './job.store.js';
 import type { ReceivedBytes, StreamReader } from './stream-reader.js';
 
 /** A stream is stored in parts of at least this size while there is memory for them. */
@@ -124,15 +124,17 @@ export class StreamParts {
   /**
    * The bytes of the parts. Ends early where another worker completes the job meanwhile, which deletes the parts; the receipt of
    * this attempt then rolls it back.
-   * @throws Problem not-found where the project was deleted
-   * @throws Error when a part is missing for any other reason, so that a damaged body is never stored as a short one
+   * @throws Problem not-found where the project was deleted; unavailable where parts of a stream that is no job were deleted as abandoned
+   * @throws Error when a part of a job is missing for any other reason, so that a damaged body is never stored as a short one
    */
   async *bytesOf({ projectId, jobId, parts }: Pick<StoredStream, keyof JobKey | 'parts'>): AsyncGenerator<Buffer> {
     for (let part = 0; part < parts; part++) {
       const bytes = await this.jobs.part({ projectId, jobId }, part);
       if (bytes === null) {
-        if ((await this.jobs.statusOf({ projectId, jobId })) === 'succeeded') return;
+        const status = await this.jobs.statusOf({ projectId, jobId });
+        if (status === 'succeeded') return;
         await this.jobs.requireProject(projectId);
+        if (status === null) throw partsDeleted();
         throw new Error(`part ${String(part)} of ${String(parts)} of the body of job ${jobId} is missing`);
       }
       yield bytes;

@@ -161,6 +161,18 @@ describe('a stream', () => {
     await received.free();
   });
 
+  it('that waits until its parts are deleted as abandoned is unavailable', async () => {
+    const client = new Client();
+    const receiving = receive(receiver(), client);
+    client.send(Buffer.alloc(70 * KIB));
+    await waitForStored(70 * KIB);
+    client.send(null);
+    const received = await receiving;
+    await db.sql('DELETE FROM job_parts');
+    await expect(read(received)).rejects.toMatchObject({ slug: 'unavailable' });
+    await received.free();
+  });
+
   it('that breaks off leaves nothing behind', async () => {
     const client = new Client();
     const receiving = receive(receiver(), client);
