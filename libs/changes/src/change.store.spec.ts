@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
+import { countLockWaits } from '../../../test/harness/tables.js';
+import { waitFor } from '../../../test/jobs/jobs.js';
 import { ChangeStore } from './change.store.js';
 
 const PROJECT = 1;
@@ -65,12 +67,21 @@ describe('collecting changes', () => {
     await db.transaction(async (tx) => {
       await tx.query('SELECT FROM change_feeds WHERE project_id = $1 FOR UPDATE', [PROJECT]);
       second = store.collect(PROJECT);
-      await waitsForLock();
+      await waitFor(async () => (await countLockWaits(db)) > 0 || undefined);
       await tx.query('DELETE FROM pending_changes WHERE wal_position <= $1', [`0/${COLLECTED.toString(16)}`]);
     });
     expect(await second).toBe(true);
     expect(await store.collect(PROJECT)).toBe(false);
     expect(await moved(start)).toBe('10');
+  });
+
+  it('with many ids takes several steps, so that no statement holds all of them', async () => {
+    const start = await store.follow(PROJECT);
+    await addPending(150, 1_000);
+    expect(await store.collect(PROJECT)).toBe(true);
+    expect(await moved(start)).toBe('10100');
+    expect(await store.collect(PROJECT)).toBe(false);
+    expect(await moved(start)).toBe('15150');
   });
 
   it('moves the position further for changes with many ids, so that what is kept of a project is bounded', async () => {
@@ -120,13 +131,3 @@ describe('touching a feed', () => {
     expect((await store.head(PROJECT))?.is_old).toBe(false);
   });
 });
-
-/** Resolves when a statement in this database waits for a lock. */
-async function waitsForLock(): Promise<void> {
-  for (;;) {
-    const [row] = await db.sql<{ waits: boolean }>(
-      `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock') AS waits`,
-    );
-    if (row?.waits === true) return;
-  }
-}

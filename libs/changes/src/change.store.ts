@@ -4,8 +4,9 @@ import { filterSql, type Filter } from '#filter';
 import { boundedRowsSql, OBJECT_FILTER_COLUMNS, type ObjectRow } from '#store';
 import { Injectable } from '@nestjs/common';
 
-/** Changes that one statement gives positions. */
+/** Changes that one statement gives positions, and their ids, apart from those of the last one: it holds them in memory. */
 const COLLECTED_MAX = 5_000;
+const COLLECTED_IDS_MAX = 100_000;
 const IDS_OF_POSITION = 10;
 /** How long somebody who begins to follow may wait for changes that were committed before. What is left then follows. */
 const FOLLOW_MS = 5_000;
@@ -33,10 +34,14 @@ const COLLECT = {
       SELECT f.project_id FROM change_feeds AS f WHERE f.project_id = $1 FOR UPDATE
     ),
     chosen AS MATERIALIZED (
-      SELECT oldest.wal_position FROM feed, LATERAL (
-        SELECT q.wal_position FROM pending_changes AS q WHERE q.project_id = $1
-        ORDER BY q.wal_position LIMIT ${String(COLLECTED_MAX)}
-      ) AS oldest
+      SELECT wal_position, ids FROM (
+        SELECT oldest.*, sum(oldest.ids) OVER (ORDER BY oldest.wal_position ROWS UNBOUNDED PRECEDING) - oldest.ids AS ids_before
+        FROM feed, LATERAL (
+          SELECT q.wal_position, CASE WHEN q.object_ids IS NULL THEN 0 ELSE q.objects END AS ids
+          FROM pending_changes AS q WHERE q.project_id = $1
+          ORDER BY q.wal_position LIMIT ${String(COLLECTED_MAX)}
+        ) AS oldest
+      ) AS counted WHERE ids_before < ${String(COLLECTED_IDS_MAX)}
     ),
     moved AS (
       DELETE FROM pending_changes AS p
@@ -55,7 +60,7 @@ const COLLECT = {
       INSERT INTO changes (project_id, position, ${CHANGE_COLUMNS})
       SELECT $1::int, counted.before + weighed.weight, ${CHANGE_COLUMNS} FROM weighed, counted
     )
-    SELECT count(*) >= ${String(COLLECTED_MAX)} AS has_more FROM chosen`,
+    SELECT count(*) >= ${String(COLLECTED_MAX)} OR coalesce(sum(ids), 0) >= ${String(COLLECTED_IDS_MAX)} AS has_more FROM chosen`,
 };
 
 /**
