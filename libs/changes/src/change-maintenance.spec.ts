@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import type { Maintenance, MaintenanceTask } from '#jobs';
 import { Config } from '#platform';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
+import { waitFor } from '../../../test/jobs/jobs.js';
 import { ChangeMaintenance } from './change-maintenance.js';
 import { ChangeStore } from './change.store.js';
 
@@ -157,7 +158,10 @@ describe('the maintenance of changes', () => {
       await tx.query('SELECT FROM change_feeds WHERE project_id = $1 FOR UPDATE', [UNREAD]);
       running = run();
       // A reader of the other project: it fails where the feed stays locked.
-      while ((await positions()).length === 0) await new ChangeStore(db.database).collect(FOLLOWED);
+      await waitFor(async () => {
+        await new ChangeStore(db.database).collect(FOLLOWED);
+        return (await positions()).length > 0 || undefined;
+      });
     });
     await running;
     expect(await positions()).toEqual(['1:8', '2:5']);
