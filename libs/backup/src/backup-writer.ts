@@ -13,7 +13,7 @@ import {
 } from './backup-format.js';
 import { cancelOnAbort } from './cancel-on-abort.js';
 import { GzipFile } from './gzip-file.js';
-import { listTables, readSequences, type StoredTable } from './stored-tables.js';
+import { listTables, readMigrations, readSequences, type StoredTable } from './stored-tables.js';
 
 export interface BackupOptions {
   /** Of `findOutputPath`. Replaced when the backup is whole. */
@@ -36,7 +36,6 @@ export interface WrittenBackup {
 
 const HAS_TABLES = `SELECT to_regclass('migrations') IS NOT NULL AND to_regclass('projects') IS NOT NULL AS has_tables`;
 const VERSION = `SELECT current_setting('server_version_num')::int AS version`;
-const MIGRATIONS_RUN = 'SELECT name FROM migrations ORDER BY timestamp, id';
 
 /**
  * Writes one state of all tables to a file, while servers and workers use the database.
@@ -103,13 +102,12 @@ function namesOf(tables: readonly StoredTable[]): string {
 
 async function readHeader(snapshot: Queryable): Promise<BackupHeader> {
   const [server] = await snapshot.query<{ version: number }>(VERSION);
-  const migrations = await snapshot.query<{ name: string }>(MIGRATIONS_RUN);
   return {
     format: FORMAT,
     version: FORMAT_VERSION,
     created_at: new Date().toISOString(),
     postgresql: server?.version ?? 0,
-    migrations: migrations.map(({ name }) => name),
+    migrations: await readMigrations(snapshot),
     queue_migration: await readQueueMigration(snapshot),
     sequences: await readSequences(snapshot),
   };

@@ -21,14 +21,12 @@ import {
 } from './backup-format.js';
 import type { BackupReader } from './backup-reader.js';
 import { cancelOnAbort } from './cancel-on-abort.js';
-import { listTables, readSequences, type StoredTable } from './stored-tables.js';
+import { listTables, readMigrations, readSequences, type StoredTable } from './stored-tables.js';
 
 type Migration = (typeof MIGRATIONS)[number];
 
 /** Where none of these has a row, no project was ever created, so nothing can be stored. */
 const FIRST_ROWS = ['projects', 'deleted_projects', 'api_keys', 'audit_entries'];
-
-const MIGRATIONS_RUN = 'SELECT name FROM migrations ORDER BY timestamp, id';
 
 /** Rows take as long as they take; a lock is held by migrations only. The memory is that of one index that is created. */
 const SETTINGS = `
@@ -160,11 +158,11 @@ async function requireRestorable(on: Queryable, { migrations }: BackupHeader): P
   const tables = await listTables(on);
   await requireEmpty(on, tables);
   const hasMigrations = tables.some(({ name }) => name === 'migrations');
-  const run = hasMigrations ? await on.query<{ name: string }>(MIGRATIONS_RUN) : [];
-  const newer = run.find(({ name }) => !migrations.includes(name));
+  const run = hasMigrations ? await readMigrations(on) : [];
+  const newer = run.find((name) => !migrations.includes(name));
   if (newer === undefined) return tables;
   throw new StartupError(
-    `the database has newer tables than the backup, with the migration ${newer.name}; restore into a database without tables`,
+    `the database has newer tables than the backup, with the migration ${newer}; restore into a database without tables`,
   );
 }
 

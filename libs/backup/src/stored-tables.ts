@@ -51,6 +51,12 @@ export async function listTables(on: Queryable): Promise<StoredTable[]> {
   return tables;
 }
 
+/** The names of the migrations that have run, in their order. */
+export async function readMigrations(on: Queryable): Promise<string[]> {
+  const rows = await on.query<{ name: string }>('SELECT name FROM migrations ORDER BY timestamp, id');
+  return rows.map(({ name }) => name);
+}
+
 /** The states of all sequences. They are no part of a snapshot: a state that is read later is a greater one. */
 export async function readSequences(on: Queryable): Promise<Record<string, SequenceState>> {
   const states: Record<string, SequenceState> = {};
