@@ -58,7 +58,7 @@ export {
 } from './sequence.js';
 export type { Snapshot } from './snapshot.js';
 export type { StatementEffect } from './statement-effect.js';
-export { DISABLE_STATEMENT_TIMEOUT } from './statement-timeout.js';
+export { DISABLE_STATEMENT_TIMEOUT, LIMIT_STATEMENTS } from './statement-timeout.js';
 export {
   isConnectionLoss,
   isDataError,

@@ -2,18 +2,13 @@ import { IDS_MAX } from '#audit';
 import { filterSql, type Filter } from '#filter';
 import { deletedObjectsSql, indexQuery } from '#inverted-index';
 import { Config } from '#platform';
-import { type Count, countRows, errorCode, type Queryable } from '#database';
+import { type Count, countRows, errorCode, LIMIT_STATEMENTS, type Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
 import { invalidateRollupsSql, OBJECT_FILTER_COLUMNS, recordDeletedSql, ROLLUP_COLUMNS } from '#store';
 import { keepDeletedSql, keepObjectsSql } from '#undelete';
 import { subtractUsageSql } from '#usage';
 import { ObjectIndexStore } from './object-index.store.js';
 import { BY_SEQ, objectListSql } from './object-list-sql.js';
-
-const LIMIT_STATEMENTS = {
-  name: 'object.limit-statements',
-  text: `SELECT set_config('statement_timeout', $1, true)`,
-};
 
 /** In the order of their ids, so that two transactions that lock the same batches never deadlock. */
 const LOCK_BATCHES_OF = {

@@ -1,5 +1,5 @@
 import { AuditLog, REENCRYPTION } from '#audit';
-import { Database, type Transaction } from '#database';
+import { Database, LIMIT_STATEMENTS, type Transaction } from '#database';
 import { EncryptedKeys, type DataKey } from '#encryption';
 import { SegmentMergeStore, SegmentStore } from '#inverted-index';
 import { Config, EventLoopYield } from '#platform';
@@ -8,9 +8,9 @@ import { Injectable } from '@nestjs/common';
 import { SealedJobStore } from './sealed-job.store.js';
 import {
   SealedObjectStore,
-  type DeletedPosition,
   type FoundObjects,
   type ObjectChange,
+  type ObjectPosition,
   type SealedObject,
   type SeqRange,
 } from './sealed-object.store.js';
@@ -30,11 +30,6 @@ const INDEXED_AT_ONCE = 2_000;
 const INDEX_STEP = 10_000;
 
 const NOTHING: FoundObjects = { affected: [], last: null };
-
-const LIMIT_STATEMENTS = {
-  name: 'reencryption.limit-statements',
-  text: `SELECT set_config('statement_timeout', $1, true)`,
-};
 
 /** Takes the steps of a walk through what a project stores. */
 @Injectable()
@@ -119,7 +114,7 @@ export class ReencryptionStep {
   private async findLeftOut(
     tx: Transaction,
     walk: Walk,
-    affected: readonly DeletedPosition[],
+    affected: readonly ObjectPosition[],
     locked: readonly SealedObject[],
   ): Promise<SeqRange | null> {
     if (locked.length === affected.length) return null;
@@ -184,7 +179,7 @@ export class ReencryptionStep {
 }
 
 /** From the first to the last one, in any order; null for none. */
-function rangeOf(objects: readonly DeletedPosition[]): SeqRange | null {
+function rangeOf(objects: readonly ObjectPosition[]): SeqRange | null {
   const [first, ...others] = objects;
   if (first === undefined) return null;
   const range = { after: first.seq - 1n, until: first.seq };
