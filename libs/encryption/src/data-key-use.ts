@@ -12,9 +12,8 @@ const USE_RECORDED_EVERY_S = 30;
 export const KEY_UNUSED_AFTER_S = 120;
 
 /**
- * A CTE that records that values may be sealed with the data key $1, where a project has encrypted values, and this process has with the ids
- * $2 all data keys that are needed: otherwise it seals nothing. It writes a row twice a minute and otherwise nothing, however many processes
- * there are.
+ * A CTE that records, at most every 30 s, that data key $1 is in use. It does nothing without encrypted projects, or where a needed key is not
+ * among $2: such a process encrypts nothing.
  */
 export const RECORD_USE = `
   INSERT INTO data_keys (key_id, used_at)

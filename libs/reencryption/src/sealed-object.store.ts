@@ -18,8 +18,9 @@ interface FoundRow {
   is_affected: boolean;
 }
 
-/** The place of a deleted object in its table. */
-export interface DeletedPosition {
+/** The place of a stored or deleted object in its table. */
+export interface ObjectPosition {
+  /** 0 for an object that is not deleted. */
   deletionId: bigint;
   seq: bigint;
 }
@@ -32,19 +33,19 @@ export interface SeqRange {
 
 /** The next objects of a project. */
 export interface FoundObjects {
-  affected: DeletedPosition[];
+  affected: ObjectPosition[];
   /** The last one that was looked at; null where there are no more. */
-  last: DeletedPosition | null;
+  last: ObjectPosition | null;
 }
 
 /** An object whose data can be changed now. */
-export interface SealedObject extends DeletedPosition {
+export interface SealedObject extends ObjectPosition {
   objectId: string;
   data: string;
 }
 
 /** The new data of an object. */
-export interface ObjectChange extends DeletedPosition {
+export interface ObjectChange extends ObjectPosition {
   data: string;
   bytesAdded: number;
 }
@@ -163,25 +164,25 @@ export class SealedObjectStore {
     tx: Queryable,
     projectId: number,
     keys: readonly string[],
-    { deletionId, seq }: DeletedPosition,
+    { deletionId, seq }: ObjectPosition,
   ): Promise<FoundObjects> {
     return foundOf(await tx.query<FoundRow>(FIND_DELETED, [projectId, keys, deletionId.toString(), seq.toString()]));
   }
 
   /** Locks objects by their batches, and reads those that are locked. */
-  async lock(tx: Queryable, projectId: number, objects: readonly DeletedPosition[]): Promise<SealedObject[]> {
+  async lock(tx: Queryable, projectId: number, objects: readonly ObjectPosition[]): Promise<SealedObject[]> {
     const seqs = objects.map(({ seq }) => seq.toString());
     const batches = await tx.query<{ batch_id: string }>(LOCK_BATCHES, [projectId, seqs]);
     return objectsOf(await tx.query<DataRow>(READ_LOCKED, [projectId, seqs, batches.map((row) => row.batch_id)]));
   }
 
   /** Reads objects that others may change. */
-  async read(tx: Queryable, projectId: number, objects: readonly DeletedPosition[]): Promise<SealedObject[]> {
+  async read(tx: Queryable, projectId: number, objects: readonly ObjectPosition[]): Promise<SealedObject[]> {
     return objectsOf(await tx.query<DataRow>(READ, [projectId, objects.map(({ seq }) => seq.toString())]));
   }
 
   /** Locks and reads deleted objects, without those that are locked. */
-  async lockDeleted(tx: Queryable, projectId: number, objects: readonly DeletedPosition[]): Promise<SealedObject[]> {
+  async lockDeleted(tx: Queryable, projectId: number, objects: readonly ObjectPosition[]): Promise<SealedObject[]> {
     return objectsOf(await tx.query<DataRow>(LOCK_DELETED, [projectId, ...columnsOf(objects)]));
   }
 
@@ -206,7 +207,7 @@ interface DataRow {
   data: string;
 }
 
-function columnsOf(objects: readonly DeletedPosition[]): [deletionIds: string[], seqs: string[]] {
+function columnsOf(objects: readonly ObjectPosition[]): [deletionIds: string[], seqs: string[]] {
   return [objects.map(({ deletionId }) => deletionId.toString()), objects.map(({ seq }) => seq.toString())];
 }
 
@@ -214,7 +215,7 @@ function contentsOf(changes: readonly ObjectChange[]): [datas: string[], bytes: 
   return [changes.map(({ data }) => data), changes.map(({ bytesAdded }) => bytesAdded)];
 }
 
-function positionOf({ deletion_id, seq }: Pick<DataRow, 'deletion_id' | 'seq'>): DeletedPosition {
+function positionOf({ deletion_id, seq }: Pick<DataRow, 'deletion_id' | 'seq'>): ObjectPosition {
   return { deletionId: BigInt(deletion_id), seq: BigInt(seq) };
 }
 
@@ -224,8 +225,8 @@ function objectsOf(rows: readonly DataRow[]): SealedObject[] {
 
 /** Ends where the objects that have to be changed are enough for one transaction; there is at least one. */
 function foundOf(rows: readonly FoundRow[]): FoundObjects {
-  const affected: DeletedPosition[] = [];
-  let last: DeletedPosition | null = null;
+  const affected: ObjectPosition[] = [];
+  let last: ObjectPosition | null = null;
   let bytes = 0;
   for (const row of rows) {
     if (affected.length === CHANGED || bytes >= CHANGED_BYTES) break;

@@ -1,5 +1,5 @@
 import { FIRST_JOB, type JobPosition } from './sealed-job.store.js';
-import type { DeletedPosition, SeqRange } from './sealed-object.store.js';
+import type { ObjectPosition, SeqRange } from './sealed-object.store.js';
 import type { SealedProject } from './sealed-project.store.js';
 
 /**
@@ -18,7 +18,7 @@ export interface Walk {
   /** The last object that was looked at. */
   highest: bigint;
   /** Deleted objects up to this one were looked at. */
-  deleted: DeletedPosition;
+  deleted: ObjectPosition;
   /** Whether deleted objects were left out since the start of the phase. */
   hasLeftOutDeleted: boolean;
   /** Whether there may be deleted objects that have to be changed. */
@@ -37,7 +37,7 @@ export interface Walk {
 const SEQ_MAX = 2n ** 63n - 1n;
 /** Beyond it, the last range also has what is between it and the next one. */
 const LEFT_OUT_MAX = 100;
-const FIRST: DeletedPosition = { deletionId: 0n, seq: 0n };
+const FIRST: ObjectPosition = { deletionId: 0n, seq: 0n };
 
 export function startWalk(project: SealedProject): Walk {
   const { cursor } = project;
@@ -128,7 +128,7 @@ export function afterRange(walk: Walk): Walk {
 }
 
 /** After deleted objects were looked at. @param deleted the last one; null where there are no more */
-export function afterDeleted(walk: Walk, deleted: DeletedPosition | null, changed: number, hasLeftOut: boolean): Walk {
+export function afterDeleted(walk: Walk, deleted: ObjectPosition | null, changed: number, hasLeftOut: boolean): Walk {
   const hasLeftOutDeleted = walk.hasLeftOutDeleted || hasLeftOut;
   const retries = changed > 0 ? 0 : walk.retries;
   const next = { ...walk, retries, changed: walk.changed + changed, hasLeftOutDeleted };
