@@ -31,7 +31,7 @@ const EXCEPTIONS = [
   // Which projects and webhooks have something to send.
   'SELECT w.project_id FROM webhooks AS w WHERE w.project_id <> ALL ($1::int[]) AND EXISTS',
   'FROM webhooks AS w WHERE w.is_enabled AND w.change_position IS NOT NULL',
-  `FROM webhooks WHERE is_enabled AND 'threshold.reached' = ANY (events)`,
+  `FROM webhooks AS w WHERE w.is_enabled AND 'threshold.reached' = ANY (w.events)`,
   // Which projects the background work of the index has to visit.
   'FROM index_pending WHERE NOT is_wide GROUP BY project_id',
   'SELECT project_id FROM index_builds',

@@ -178,9 +178,15 @@ describe('a webhook', () => {
       events: ['threshold.reached'],
       threshold: { op: 'avg', key: 't', bucket: '1d', compare },
     });
-    await postBatch(api, project.keys.producer, 'cold', [{ object_id: 'c', data: { t: 7 } }]);
-    await postBatch(api, project.keys.producer, 'warm', [{ object_id: 'w', data: { t: 20 } }]);
-    const sent = await waitFor(() => Promise.resolve(received.length > 0 ? bodies(1) : undefined), 40_000);
+    // In one bucket, also at midnight.
+    const observedAt = new Date().toISOString();
+    await postBatch(api, project.keys.producer, 'day', [
+      { object_id: 'c', observed_at: observedAt, data: { t: 7 } },
+      { object_id: 'w', observed_at: observedAt, data: { t: 20 } },
+    ]);
+    // It looks at once, and not up to 30 seconds later as the first one.
+    const second = await api.another({ WORKER: 'inline', WEBHOOK_ALLOWED_NETWORKS: '127.0.0.1' });
+    const sent = await bodies(1).finally(() => second.stop());
     expect(sent).toMatchObject([{ type: 'threshold.reached', data: { op: 'avg', key: 't', compare, value: 13.5 } }]);
     const [row] = await api.db.sql<{ fired_bucket: string }>(
       'SELECT fired_bucket FROM webhooks WHERE webhook_id = $1',
