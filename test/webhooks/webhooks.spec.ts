@@ -401,6 +401,15 @@ describe('the routes of webhooks', () => {
     expect((await change(id, { url: 'http://localhost/' })).status).toBe(200);
   });
 
+  it('accept a URL of 2,000 characters beyond U+FFFF, and not of more', async () => {
+    const start = 'http://hooks.example.com/';
+    const body = { name: 'w', url: start + '😀'.repeat(2_000 - start.length), events: ['job.failed'] };
+    const created = await api.call('POST', '/webhooks', { key: admin, body });
+    expect([created.status, created.json<{ url: string }>().url]).toEqual([201, body.url]);
+    const longer = await change(created.json<{ webhook_id: string }>().webhook_id, { url: `${body.url}😀` });
+    expect(placesOf(expectProblem(longer, 'invalid-body'))).toEqual(['/url']);
+  });
+
   it('change the name of a webhook whose address is not allowed any more', async () => {
     const { webhook_id: id } = await create({ events: ['job.failed'] });
     await api.db.sql(`UPDATE webhooks SET url = 'http://127.0.0.2/' WHERE webhook_id = $1`, [id]);

@@ -186,7 +186,8 @@ function projectNameError(value: unknown): string {
   return isNumber ? 'must not consist of digits only, like the id of a project' : textError(value, 1, 255);
 }
 
-function isTextOf(min: number, max: number): (value: unknown) => value is string {
+/** A check for text of `min` to `max` Unicode code points. */
+export function isTextOf(min: number, max: number): (value: unknown) => value is string {
   return (value): value is string => {
     if (typeof value !== 'string' || value.length < min || value.length > 2 * max) return false;
     // A text of 1 to `max` UTF-16 units has 1 to `max` characters; only others are counted.

@@ -17,6 +17,7 @@ export {
   IdField,
   IntegerField,
   IntegerParameter,
+  isTextOf,
   NumberField,
   ProjectNameField,
   RuleField,

@@ -1,6 +1,6 @@
 import { OPS, type Op } from '#analytics';
 import { EVENTS, type EventName } from '#events';
-import { ChoiceField, type NestedContext, pageOf, PageQuery, RuleField, TextField } from '#http';
+import { ChoiceField, isTextOf, type NestedContext, pageOf, PageQuery, RuleField, TextField } from '#http';
 import { applyDecorators } from '@nestjs/common';
 import { ApiProperty } from '@nestjs/swagger';
 import { IsOptional, ValidateIf, ValidateNested } from 'class-validator';
@@ -251,8 +251,10 @@ export function bucketMinutes(value: unknown): number | null {
   return BUCKET_MINUTES_MAX % minutes === 0 ? minutes : null;
 }
 
+const isUrlText = isTextOf(1, URL_MAX);
+
 function isUrl(value: unknown): boolean {
-  if (typeof value !== 'string' || value.length > URL_MAX || !URL.canParse(value)) return false;
+  if (!isUrlText(value) || !URL.canParse(value)) return false;
   const { protocol, username, password, hash, port } = new URL(value);
   // The parser removes white space, which is a mistake of the caller, and nothing can listen on port 0.
   return /^https?:$/.test(protocol) && username + password + hash === '' && port !== '0' && !/\s/.test(value);
