@@ -14,7 +14,7 @@ const EXCEPTIONS = [
   // Maintenance, in steps.
   'DELETE FROM idempotency_keys WHERE (project_id, key_hash) IN',
   'DELETE FROM jobs WHERE (project_id, job_id) IN',
-  'HAVING max(kept_at)',
+  'AND j.job_id = p.job_id) GROUP BY p.project_id, p.job_id HAVING max(p.kept_at)',
   'FROM rollup_marks WHERE marked_at <',
   'SELECT DISTINCT project_id FROM ( SELECT o.project_id FROM index_outdated',
   'DELETE FROM pending_changes WHERE (project_id, wal_position) IN',

@@ -2,6 +2,7 @@ import { Database } from '#database';
 import { Problem } from '#http';
 import { Config } from '#platform';
 import { Injectable } from '@nestjs/common';
+import { deleteAbandonedSql } from './abandoned-uploads.js';
 import { MAINTENANCE_ROWS } from './maintenance.js';
 
 /** The size of a stored value is in its row: no body is read. */
@@ -37,22 +38,7 @@ const DELETE_FAILED = {
     SELECT count(*)::int AS found FROM oldest`,
 };
 
-/**
- * The age of the last part of an upload that has failed, which nothing deletes but this and maintenance: its server has died. One that
- * arrives has a part every few minutes, because of the minimum rate of bodies, and one that has arrived is read within minutes.
- */
-const ABANDONED_AFTER = `interval '1 hour'`;
-const DELETE_ABANDONED = {
-  name: 'job.delete-abandoned-uploads',
-  text: `
-    WITH abandoned AS MATERIALIZED (
-      SELECT p.job_id FROM job_parts AS p
-      WHERE p.project_id = $1 AND NOT EXISTS (SELECT FROM jobs AS j WHERE j.project_id = $1 AND j.job_id = p.job_id)
-      GROUP BY p.job_id HAVING max(p.kept_at) < now() - ${ABANDONED_AFTER} ORDER BY p.job_id LIMIT 100
-    ),
-    deleted AS (DELETE FROM job_parts AS p USING abandoned AS a WHERE p.project_id = $1 AND p.job_id = a.job_id)
-    SELECT count(*)::int AS found FROM abandoned`,
-};
+const DELETE_ABANDONED = { name: 'job.delete-abandoned-uploads', text: deleteAbandonedSql('project $1') };
 
 /** Deletions for one request. Each takes at most as many bodies as one statement may. */
 const DELETIONS_MAX = 20;

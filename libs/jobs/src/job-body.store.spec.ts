@@ -226,22 +226,22 @@ describe('the place of a job', () => {
 
 describe('maintenance', () => {
   const run = (): Promise<void> => new Maintenance(db.database, registry).run();
-  const age = (hours: number, part: number): Promise<unknown> =>
-    db.sql(`UPDATE job_parts SET kept_at = now() - $1 * interval '1 hour' WHERE part = $2`, [hours, part]);
+  const age = (minutes: number, part: number): Promise<unknown> =>
+    db.sql(`UPDATE job_parts SET kept_at = now() - $1 * interval '1 minute' WHERE part = $2`, [minutes, part]);
 
   it('keeps an upload that began days ago and continues', async () => {
     key.jobId = '1';
     await save(stream());
-    await age(72, 0);
-    await age(30, 1);
-    await age(23, 2);
+    await age(5_000, 0);
+    await age(2_000, 1);
+    await age(59, 2);
     await run();
     expect(await storedParts()).toBe(3);
   });
 
-  it('deletes an upload whose newest part is older than a day, unless its job exists', async () => {
+  it('deletes an upload whose newest part is older than an hour, unless its job exists', async () => {
     await accept();
-    for (const part of [0, 1, 2]) await age(25, part);
+    for (const part of [0, 1, 2]) await age(61, part);
     await run();
     expect(await storedParts()).toBe(3);
     await db.sql('DELETE FROM jobs');
@@ -304,7 +304,7 @@ describe('maintenance', () => {
     );
     await db.sql(`
       INSERT INTO job_parts (project_id, job_id, part, bytes, kept_at)
-      SELECT 2, n, 0, '', now() - interval '25 hours' FROM generate_series(1, 201) AS n`);
+      SELECT 2, n, 0, '', now() - interval '61 minutes' FROM generate_series(1, 201) AS n`);
     await run();
     expect(
       await db.sql('SELECT (SELECT count(*) FROM jobs) AS jobs, (SELECT count(*) FROM job_parts) AS parts'),

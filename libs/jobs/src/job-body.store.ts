@@ -25,7 +25,7 @@ export class JobBodyStore {
 
   /**
    * Stores a stream before its job, and takes the room of a JSON body, which is stored with its job. Parts without a job are deleted
-   * here when the stream breaks off, by `WriteService` when the job cannot be stored, and by maintenance when the process dies.
+   * here when the stream breaks off, by `WriteService` when the job cannot be stored, and as abandoned when the process dies.
    * @param jobId the number to store it under; another one is used where it exists
    * @throws the error of the stream; the problems of `JobBodyRoom` and `StreamParts`
    */

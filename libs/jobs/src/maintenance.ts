@@ -1,6 +1,7 @@
 import { describeError } from '#platform';
 import { Database, isConnectionLoss } from '#database';
 import { Injectable, Logger } from '@nestjs/common';
+import { deleteAbandonedSql } from './abandoned-uploads.js';
 import { WorkerRegistry } from './worker-registry.js';
 
 const EVERY_MS = 60_000;
@@ -77,23 +78,10 @@ const DELETE_OLD_JOBS: MaintenanceTask = {
   dueSql: `SELECT min(finished_at) + ${JOBS_KEPT} FROM jobs`,
 };
 
-/** Uploads deleted by one statement; each may have thousands of parts. */
-const ORPHANS = 100;
-
-/**
- * Deletes the parts of uploads whose server died: those without a job whose newest part is old. The age of the first part
- * does not matter, because an upload may last for days. Reads all stored parts, so it runs once an hour.
- */
-const DELETE_ORPHANS: MaintenanceTask = {
+/** Reads all stored parts, so it runs once an hour. */
+const DELETE_ABANDONED: MaintenanceTask = {
   name: 'delete abandoned uploads',
-  sql: `
-    WITH orphans AS MATERIALIZED (
-      SELECT project_id, job_id FROM job_parts AS p
-      WHERE NOT EXISTS (SELECT FROM jobs AS j WHERE j.project_id = p.project_id AND j.job_id = p.job_id)
-      GROUP BY project_id, job_id HAVING max(kept_at) < now() - interval '1 day' LIMIT ${String(ORPHANS)}),
-    parts AS (
-      DELETE FROM job_parts AS p USING orphans AS o WHERE p.project_id = o.project_id AND p.job_id = o.job_id)
-    SELECT count(*) >= ${String(ORPHANS)} AS has_more FROM orphans`,
+  sql: deleteAbandonedSql('all projects'),
 };
 const RUNS_PER_HOUR = 60;
 
@@ -143,7 +131,7 @@ export class Maintenance {
   /** All tasks, each with its state; null before its first run, and in a process that runs no jobs. */
   list(): { name: string; dueSql?: string; state: TaskState | null }[] {
     const background = this.background.map((name): TaskFacts => ({ name }));
-    return [{ name: FREE_JOBS }, ...this.everyMinute, DELETE_ORPHANS, ...background].map((task) => ({
+    return [{ name: FREE_JOBS }, ...this.everyMinute, DELETE_ABANDONED, ...background].map((task) => ({
       ...task,
       state: this.states.get(task.name) ?? null,
     }));
@@ -172,7 +160,7 @@ export class Maintenance {
       return false;
     });
     const isHourly = this.runs++ % RUNS_PER_HOUR === 0;
-    let due = isHourly ? [...this.everyMinute, DELETE_ORPHANS] : this.everyMinute;
+    let due = isHourly ? [...this.everyMinute, DELETE_ABANDONED] : this.everyMinute;
     const repeatUntil = performance.now() + repeatForMs;
     const failed = new Map(due.map((task) => [task, new Set<number>()]));
     do {
