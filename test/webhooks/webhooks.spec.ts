@@ -455,6 +455,18 @@ describe('the routes of webhooks', () => {
     expect(actions.slice(0, 3)).toEqual(['webhook.delete', 'webhook.update', 'webhook.create']);
   });
 
+  it('replace a threshold as a whole, and remove it with its event', async () => {
+    const events = ['threshold.reached'];
+    const threshold = { op: 'avg', key: 't', bucket: '1h', compare: { $gt: 1 } };
+    const { webhook_id: id } = await create({ events, threshold });
+    const other = { op: 'count', bucket: '1h', compare: { $lt: 2 } };
+    expect((await change(id, { threshold: other })).json<{ threshold: object }>().threshold).toEqual(other);
+    expect((await change(id, { name: 'renamed' })).json<{ threshold: object }>().threshold).toEqual(other);
+    expect(placesOf(expectProblem(await change(id, { threshold: null }), 'invalid-body'))).toEqual(['/threshold']);
+    const without = await change(id, { events: ['job.failed'], threshold: null });
+    expect(without.json()).toMatchObject({ events: ['job.failed'], threshold: null });
+  });
+
   it('follow no changes for a change that is rejected', async () => {
     const { webhook_id: id } = await create({ events: ['job.failed'] });
     expectProblem(await change(id, { events: ['batch.stored', 'threshold.reached'] }), 'invalid-body');

@@ -73,13 +73,13 @@ function EventsField(optional: boolean): PropertyDecorator {
   return optionally(optional, RuleField(documented, EVENTS_RULE, isEvents));
 }
 
-function ThresholdField(): PropertyDecorator {
+function ThresholdField(more = ''): PropertyDecorator {
   return applyDecorators(
     ApiProperty({
       type: ThresholdDto,
       required: false,
       nullable: true,
-      description: 'Required for `threshold.reached`.',
+      description: `Required for \`threshold.reached\`.${more}`,
     }),
     IsOptional(),
     ValidateNested({ context: { dto: ThresholdDto } satisfies NestedContext }),
@@ -127,7 +127,7 @@ export class CreateWebhookDto {
   is_enabled?: boolean;
 }
 
-/** A JSON Merge Patch (RFC 7396): a member that is omitted stays as it is. */
+/** A member that is omitted stays as it is, as in a JSON Merge Patch (RFC 7396), but a threshold is replaced and not merged. */
 export class UpdateWebhookDto {
   @NameField(true)
   name?: string;
@@ -138,7 +138,7 @@ export class UpdateWebhookDto {
   @EventsField(true)
   events?: EventName[];
 
-  @ThresholdField()
+  @ThresholdField(' A threshold replaces the whole one of before.')
   threshold?: ThresholdDto | null;
 
   @EnabledField()
