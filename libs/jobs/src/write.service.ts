@@ -82,11 +82,11 @@ export class WriteService {
     const isJson = body instanceof JsonBody;
     this.notifier.beginAccept();
     try {
-      const [place, jobId] = await this.database.retrying(async () => {
-        const next = await this.places.next(projectId);
-        // The number is the time of acceptance, and a stream may arrive for hours.
-        return [next, isJson ? requestSeq : this.sequence.next().toString()] as const;
-      });
+      const place = await this.places.next(projectId);
+      // The number is the time of acceptance, and a stream may arrive for hours, in which the lease of numbers may have expired.
+      const jobId = isJson
+        ? requestSeq
+        : await this.database.retrying(() => Promise.resolve(this.sequence.next().toString()));
       const job: NewJob = {
         projectId,
         jobId,
