@@ -75,8 +75,11 @@ describe('a stream whose job cannot be stored', () => {
       `CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'out of order'; END $$`,
     );
     await api.db.sql('CREATE TRIGGER fail BEFORE INSERT ON jobs FOR EACH ROW EXECUTE FUNCTION fail()');
-    expectProblem(await putLines('a', 1_000, 1), 'internal');
-    await api.db.sql('DROP TRIGGER fail ON jobs');
+    try {
+      expectProblem(await putLines('a', 1_000, 1), 'internal');
+    } finally {
+      await api.db.sql('DROP FUNCTION fail CASCADE');
+    }
     expect(await stored()).toEqual([]);
   });
 });

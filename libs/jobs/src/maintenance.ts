@@ -64,6 +64,10 @@ const DELETE_EXPIRED_KEYS: MaintenanceTask = {
 };
 
 const JOBS_KEPT = `interval '${String(JOBS_KEPT_DAYS)} days'`;
+/**
+ * It may deadlock with `JobBodyRoom`, which locks failed jobs in another order: the request repeats its statement, the maintenance runs
+ * again in a minute. A cluster refuses to lock the rows of several projects in an order.
+ */
 const DELETE_OLD_JOBS: MaintenanceTask = {
   name: 'delete old jobs',
   sql: `
