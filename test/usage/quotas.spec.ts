@@ -369,6 +369,16 @@ describe('a stream of readings', () => {
     expect((await client.expectExact()).objects).toBe(5_001);
   });
 
+  it('counts the last of repeated readings only, also after another write was rejected', async () => {
+    const client = await projectWith(0, { bytes_max: 500_000 });
+    const large = { batch_id: 'large', objects: objectsOf('large', 1_000, 1_000) };
+    expectQuotaExceeded(await client.call('POST', '/batches', large));
+    const last = lines(2_000);
+    const first = last.map((line) => line.replace(':20,', `:20.${'0'.repeat(300)},`));
+    await client.send([201], 'POST', ROOM, [...first, ...last].join('\n'), NDJSON);
+    expect((await client.expectExact()).objects).toBe(2_000);
+  });
+
   it('is rejected before the rest of it is read when it repeats readings without end', async () => {
     const client = await projectWith(3, { objects_max: 10 });
     const [line = ''] = lines(1);

@@ -110,7 +110,7 @@ export class FeedStreamWriter {
   private async merge(tx: Transaction, stream: FeedStream): Promise<MergedStream | null> {
     const total: MergedStream = { stored: 0, replaced: 0, change: { ...NO_CHANGE }, changed: 0, changedIds: [] };
     for await (const objects of this.store.read(tx)) {
-      const merged = await this.writer.mergeIn(tx, [{ ...stream, objects }]);
+      const merged = await this.writer.mergeIn(tx, [{ ...stream, objects }], true);
       if (merged === null) return null;
       total.stored += objects.length;
       total.replaced += merged.results.filter((result) => result === 'replaced').length;

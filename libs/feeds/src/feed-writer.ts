@@ -246,9 +246,10 @@ export class FeedWriter implements OnApplicationShutdown {
 
   /**
    * Adds, replaces or keeps each object, without the usage of the project.
+   * @param isPart whether it is a part of a stream, whose objects later parts may replace: its room is not compared
    * @returns null where an object is in a batch that is not locked
    */
-  async mergeIn(tx: Transaction, writes: readonly FeedWrite[]): Promise<Merged | null> {
+  async mergeIn(tx: Transaction, writes: readonly FeedWrite[], isPart = false): Promise<Merged | null> {
     const { projectId, batchId, objects, ifExists } = mergedWrite(writes);
     const unique = new Map<string, NewObjectRow>();
     for (const one of objects) if (ifExists === 'replace' || !unique.has(one.objectId)) unique.set(one.objectId, one);
@@ -280,7 +281,7 @@ export class FeedWriter implements OnApplicationShutdown {
       }
     }
     if (added.length > 0) {
-      if (this.quotas.isNearLimit(projectId)) {
+      if (!isPart && this.quotas.isNearLimit(projectId)) {
         const size = sizeOf(pick(added));
         await this.quotas.requireRoom(tx, projectId, { ...size, bytes: change.bytes + size.bytes });
       }
