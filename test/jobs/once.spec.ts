@@ -1,9 +1,11 @@
+import { SequenceUnavailableError } from '#database';
 import { JobRunner, WriteOperations, type WriteOperation } from '#jobs';
 import { Config } from '#platform';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { createApp } from '../../apps/api/create-app.js';
-import { settingsFor, type TestProject } from '../harness/api.js';
+import { expectProblem } from '../errors/expect-problem.js';
+import { settingsFor, type Reply, type TestProject } from '../harness/api.js';
 import { TestApp } from '../harness/app.js';
 import { submitJob, waitForJob, getJob, waitFor } from './jobs.js';
 
@@ -51,6 +53,43 @@ beforeAll(async () => {
 afterAll(async () => {
   await other.close();
   await api.stop();
+});
+
+describe('a stream that becomes a job', () => {
+  const put = (): Promise<Reply> => {
+    const headers = { 'Content-Type': 'application/x-ndjson', Prefer: 'respond-async' };
+    return api.call('PUT', '/batches/stream', { key, body: '{"object_id":"one","data":{}}\n', headers });
+  };
+  /** The number of parts of each job, and how many are stored. */
+  const parts = (): Promise<{ parts: number; stored: number }[]> =>
+    api.db.sql(`
+      SELECT parts, (SELECT count(*)::int FROM job_parts AS p WHERE p.job_id = j.job_id) AS stored FROM jobs AS j`);
+  afterEach(async () => {
+    jest.restoreAllMocks();
+    await api.db.sql('TRUNCATE jobs, job_parts, graphile_worker._private_jobs');
+  });
+
+  it('keeps its body where it was stored, but the acknowledgement was lost', async () => {
+    const { database } = api.db;
+    const transaction = database.transaction.bind(database);
+    jest.spyOn(database, 'transaction').mockImplementationOnce(async (work) => {
+      await transaction(work);
+      throw Object.assign(new Error('the connection broke'), { code: '08006' });
+    });
+    expectProblem(await put(), 'unavailable');
+    expect(await parts()).toEqual([{ parts: 1, stored: 1 }]);
+  });
+
+  it('is accepted where the lease of sequence numbers expires while it arrives, and is renewed', async () => {
+    const { sequence } = api.db;
+    const original = sequence.next.bind(sequence);
+    const next = jest.spyOn(sequence, 'next');
+    next.mockImplementationOnce(original).mockImplementationOnce(() => {
+      throw new SequenceUnavailableError('the lease has expired');
+    });
+    expect((await put()).status).toBe(202);
+    expect(await parts()).toEqual([{ parts: 1, stored: 1 }]);
+  });
 });
 
 describe('two workers that are forced to run the same jobs', () => {
