@@ -5,6 +5,7 @@ import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { settingsFor, type TestApi } from '../harness/api.js';
+import { RECORDED } from '../harness/run.js';
 import { createDatabase, dropDatabase } from '../harness/tables.js';
 import { postBatch } from '../objects/wire.js';
 import { serveWithCommands } from './served.js';
@@ -41,7 +42,7 @@ async function run(
   args: string[],
   { stdout = 'read', stderr = 'read', env = {} }: { stdout?: Output; stderr?: Output; env?: Record<string, string> },
 ): Promise<{ code: number | null; stdout: string; stderr: string }> {
-  const child = spawn('sh', ['-c', 'read _ && exec "$@"', 'sh', process.execPath, MAIN, ...args], {
+  const child = spawn('sh', ['-c', 'read _ && exec "$@"', 'sh', process.execPath, ...RECORDED, MAIN, ...args], {
     cwd: stowage.folder,
     env: { PATH: process.env.PATH, PORT: '0', LOG_LEVEL: 'silent', ...settings, ...env },
     stdio: ['pipe', stdout === 'full' ? full : 'pipe', stderr === 'full' ? full : 'pipe'],

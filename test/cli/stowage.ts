@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { RECORDED } from '../harness/run.js';
 
 /** The compiled product: `npm test` builds it first. */
 export const MAIN = join(process.cwd(), 'dist/apps/cli/main.js');
@@ -56,7 +57,11 @@ export class Stowage {
   }
 
   private send(command: { args: readonly string[]; env: Record<string, string | undefined> }): Promise<Ended> {
-    const commands = (this.commands ??= fork(COMMANDS, { cwd: this.folder, stdio: 'inherit' }));
+    const commands = (this.commands ??= fork(COMMANDS, {
+      cwd: this.folder,
+      stdio: 'inherit',
+      execArgv: RECORDED,
+    }));
     return new Promise((resolve, reject) => {
       commands.removeAllListeners('message').once('message', resolve);
       commands.removeAllListeners('exit').once('exit', (code) => {
@@ -75,7 +80,9 @@ export class Stowage {
   /** Runs a command in its own process. */
   start(args: readonly string[], settings: Record<string, string> = {}): Running {
     const env = this.environment(settings);
-    const child = spawn(this.node, [this.main, ...args], {
+    // The lists of exceptions are those of this version.
+    const options = this.main === MAIN ? RECORDED : [];
+    const child = spawn(this.node, [...options, this.main, ...args], {
       cwd: this.folder,
       env,
       stdio: ['ignore', 'pipe', 'pipe'],

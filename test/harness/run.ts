@@ -13,6 +13,8 @@ export interface TestRun {
   control: string;
   /** The file that the servers log to. */
   log: string;
+  /** The URL of the module that records the statements of a process. */
+  recorder: string;
   /** The file of the keys and passwords that the run created, one on each line; none of them may be in the log. */
   secrets: string;
   /** An operator key that every server accepts. */
@@ -26,3 +28,6 @@ export interface TestRun {
 }
 
 export const RUN = JSON.parse(process.env.STOWAGE_TEST_RUN ?? 'null') as TestRun;
+
+/** Arguments of Node.js for a process of the product, whose statements are then checked at the end of the run. */
+export const RECORDED = [`--import=${RUN.recorder}`];

@@ -1,15 +1,19 @@
+import { randomUUID } from 'node:crypto';
 import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
 
-/** In the folder of the run: every text that its servers sent to PostgreSQL, one on each line, as JSON. */
-export const STATEMENTS_FILE = 'statements';
-/** Different texts that are recorded, so that no test can fill the memory. */
-const STATEMENTS_MAX = 20_000;
+/**
+ * In the folder of the run: a file for each process of the product, with every text that it sent to PostgreSQL, one on each line, as
+ * JSON. A process that is killed while it writes ends only its own file in between.
+ */
+export const STATEMENTS_FOLDER = 'statements';
+/** Different texts that a process records, so that no test can fill the memory. The run fails where one reaches it. */
+export const STATEMENTS_MAX = 50_000;
 
 /** Records each text that a connection of this process sends, once. */
 export function recordStatements(folder) {
-  const file = join(folder, STATEMENTS_FILE);
+  const file = join(folder, STATEMENTS_FOLDER, randomUUID());
   const texts = new Set();
   const { query } = pg.Client.prototype;
   pg.Client.prototype.query = function (...args) {

@@ -1,11 +1,13 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { open, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { pathToFileURL } from 'node:url';
 import { PROBLEMS } from '#http';
 import { findFaults, SECRETS_FILE } from './log-check.mjs';
 import { checkStatements } from './statement-check.mjs';
+import { STATEMENTS_FOLDER } from './statement-tap.mjs';
 import { connectionsTo, startPostgres, urlOf } from './postgres.mjs';
 
 const SERVERS = join(import.meta.dirname, 'servers.mjs');
@@ -23,6 +25,7 @@ export async function startTestRun(folder) {
   const log = join(folder, 'servers.log');
   const secrets = join(folder, SECRETS_FILE);
   await writeFile(secrets, '');
+  await mkdir(join(folder, STATEMENTS_FOLDER));
   const servers = await startServers(folder, log);
   let postgres;
   try {
@@ -49,6 +52,7 @@ export async function startTestRun(folder) {
         sharedDatabase: SHARED_DATABASE,
         control,
         log,
+        recorder: recorderOf(folder),
         secrets,
         operatorKey: OPERATOR_KEY,
         keySecret: KEY_SECRET,
@@ -72,6 +76,12 @@ export async function startTestRun(folder) {
     await postgres?.stop();
     throw error;
   }
+}
+
+function recorderOf(folder) {
+  const url = pathToFileURL(join(import.meta.dirname, 'record-statements.mjs'));
+  url.searchParams.set('folder', folder);
+  return url.href;
 }
 
 /** @returns the process and its URL */

@@ -9,7 +9,7 @@ import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { addressOfEmbedded } from '../harness/embedded.js';
-import { RUN } from '../harness/run.js';
+import { RECORDED, RUN } from '../harness/run.js';
 import { urlOf } from '../harness/tables.js';
 
 /** The built product, which `npm start` runs. */
@@ -70,7 +70,7 @@ function isAlive(pid: number): boolean {
 }
 
 function start(settings: Record<string, string> = {}): Started {
-  return run(process.execPath, [MAIN, 'serve'], { cwd: folder, settings });
+  return run(process.execPath, [...RECORDED, MAIN, 'serve'], { cwd: folder, settings });
 }
 
 function run(program: string, args: string[], { cwd, settings }: { cwd: string; settings: object }): Started {

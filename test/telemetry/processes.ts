@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
+import { RECORDED } from '../harness/run.js';
 
 /** A request that a receiver got. */
 interface Received {
@@ -46,7 +47,7 @@ export async function startProcess(
   env: Record<string, string>,
   ready: RegExp,
 ): Promise<Running> {
-  const child: ChildProcess = spawn(process.execPath, [`dist/apps/${app}/main.js`], {
+  const child: ChildProcess = spawn(process.execPath, [...RECORDED, `dist/apps/${app}/main.js`], {
     env: { PATH: process.env.PATH, PORT: '0', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

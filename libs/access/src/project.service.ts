@@ -63,8 +63,7 @@ const UPDATE = `
 const LIST_CHANGED = `UPDATE projects SET encryption_changed_at = clock_timestamp() WHERE project_id = $1`;
 
 /** Whether the installation has a project, or had one. */
-const HAD_PROJECTS = `
-  SELECT EXISTS (SELECT FROM projects) OR EXISTS (SELECT FROM deleted_projects) AS had_projects`;
+const HAD_PROJECTS = 'SELECT 1 FROM projects UNION ALL SELECT 1 FROM deleted_projects LIMIT 1';
 
 /** The project exists until the end of the transaction. */
 const LOCK_SHARED = `SELECT FROM projects WHERE project_id = $1 FOR KEY SHARE`;
@@ -208,8 +207,7 @@ export class ProjectService {
 
   /** Whether the installation has a project, or had one that was deleted. */
   async hadProjects(): Promise<boolean> {
-    const [row] = await this.database.query<{ had_projects: boolean }>(HAD_PROJECTS);
-    return row?.had_projects === true;
+    return (await this.database.query(HAD_PROJECTS)).length > 0;
   }
 
   /** Keeps a project until the end of the transaction. Returns whether it exists. */

@@ -1,0 +1,3 @@
+import type { PostgresAddress } from '#database';
+
+export function checkStatements(folder: string, database: PostgresAddress): Promise<void>;

@@ -1,0 +1,2 @@
+export const STATEMENTS_FOLDER: string;
+export const STATEMENTS_MAX: number;
