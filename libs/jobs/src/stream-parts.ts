@@ -112,13 +112,18 @@ export class StreamParts {
    *   project was deleted
    */
   async add(stored: StoredStream, { blocks, sizeBytes }: Pick<StreamPart, 'blocks' | 'sizeBytes'>): Promise<void> {
-    if (this.disk.isLow) throw insufficientStorage();
+    this.requireDisk();
     this.reserveSpace(stored, sizeBytes);
     await this.slots.run(stored.projectId, () => {
       const bytes = Buffer.concat(blocks);
       return stored.parts === 0 ? this.addFirst(stored, bytes) : this.jobs.addPart(stored, stored.parts, bytes);
     });
     stored.parts++;
+  }
+
+  /** @throws Problem insufficient-storage while the disk is nearly full */
+  requireDisk(): void {
+    if (this.disk.isLow) throw insufficientStorage();
   }
 
   /**

@@ -260,6 +260,16 @@ describe('a stream that is read while it arrives', () => {
     await received.free();
   });
 
+  it('fails when the disk becomes nearly full', async () => {
+    const disk = { isLow: false };
+    const [client, received] = await begun(receiver({ disk: disk as DiskReserve }));
+    client.send(Buffer.from('a'));
+    client.send(null);
+    disk.isLow = true;
+    expect(await errorOf(received)).toMatchObject({ slug: 'insufficient-storage' });
+    await received.free();
+  });
+
   it('does not count the time in which the server does not read', async () => {
     const [client, received] = await begun(receiver({ pace: { pauseMs: 200, bytesPerSecond: MIB } }));
     for (let i = 0; i < 10; i++) client.send(Buffer.from('a'));

@@ -99,7 +99,7 @@ export class StreamReceiver {
     yield* part.blocks;
   }
 
-  /** The rest of a stream. Fails when its client makes the server wait for too long. */
+  /** The rest of a stream. Fails when its client makes the server wait for too long, and while the disk is nearly full. */
   private async *pacedBytes(reader: StreamReader, body: RequestStream): AsyncGenerator<Buffer> {
     const pace = new StreamPace(this.pace);
     for (;;) {
@@ -112,6 +112,7 @@ export class StreamReceiver {
         body.stop(error);
         throw error;
       }
+      this.parts.requireDisk();
       if (bytes !== 'late') yield bytes;
     }
   }
