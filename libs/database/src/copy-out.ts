@@ -9,25 +9,38 @@ import { to, type CopyToStreamQuery } from 'pg-copy-streams';
 export class CopyOut {
   private readonly stream: CopyToStreamQuery;
   private failure: Error | undefined;
-  private isAtEnd = false;
+  private isRead = false;
+  /** The number of rows follows the last of them, and may arrive after it was read. */
+  private isComplete = false;
   private isDiscarding = false;
   /** Continue the calls that wait for a chunk or for the end. */
   private waiting: (() => void)[] = [];
 
   constructor(client: PoolClient, statement: string) {
-    this.stream = client.query(to(statement));
+    this.stream = client.query(
+      Object.assign(to(statement), {
+        handleReadyForQuery: () => {
+          this.isComplete = true;
+          this.wake();
+        },
+      }),
+    );
     this.stream.on('readable', () => {
       if (this.isDiscarding) this.readAll();
       this.wake();
     });
     this.stream.once('end', () => {
-      this.isAtEnd = true;
+      this.isRead = true;
       this.wake();
     });
     this.stream.once('error', (error: Error) => {
       this.failure = error;
       this.wake();
     });
+  }
+
+  private get isAtEnd(): boolean {
+    return this.isRead && this.isComplete;
   }
 
   /** Whether the database has sent everything, or an error. */
