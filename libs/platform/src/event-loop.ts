@@ -1,3 +1,5 @@
+import { performance } from 'node:perf_hooks';
+
 /** The longest time that a list is processed without a yield; a single item may take longer. */
 const YIELD_AFTER_MS = 5;
 
