@@ -36,11 +36,12 @@ function putLines(body: AsyncIterable<string>, more: Record<string, string> = {}
   return send(`${api.origin}/api/v1/batches/stream`, { method: 'PUT', headers, body });
 }
 
-/** The tables with rows of the project, without those that are kept. */
+/** The tables with rows of the project, without those that are kept, and without the requests, which are counted every five seconds. */
 async function tablesWithRows(): Promise<string[]> {
   const tables = await api.db.sql<{ name: string }>(
     `SELECT table_name AS name FROM information_schema.columns
-     WHERE table_schema = 'public' AND column_name = 'project_id' AND table_name !~ '^audit|^deleted' ORDER BY 1`,
+     WHERE table_schema = 'public' AND column_name = 'project_id' AND table_name !~ '^audit|^deleted|^project_requests$'
+     ORDER BY 1`,
   );
   const names: string[] = [];
   for (const { name } of tables) {

@@ -287,7 +287,15 @@ describe('DELETE /projects/{project_id}', () => {
       action: 'project.delete',
       actor: { role: 'operator' },
       target: { type: 'project', id },
-      details: { name: expect.any(String), batches: 1, objects: 2, bytes: expect.any(Number), keys: 4, devices: 1 },
+      details: {
+        name: expect.any(String),
+        batches: 1,
+        objects: 2,
+        bytes: expect.any(Number),
+        keys: 4,
+        devices: 1,
+        webhooks: 0,
+      },
     });
   });
 });

@@ -86,6 +86,7 @@ describe('the resources for Kubernetes', () => {
     // Without a probe of readiness, a worker would be ready before it finds that the migrations have not run.
     const deployment = files.find(({ kind, metadata }) => kind === 'Deployment' && metadata.name === 'stowage-worker');
     expect(deployment?.spec.minReadySeconds).toBeGreaterThanOrEqual(30);
+    expect(deployment?.spec.strategy?.rollingUpdate).toEqual({ maxSurge: 1, maxUnavailable: 0 });
   });
 
   it('run without privileges, on a read-only file system, with limits of memory, and without a token of Kubernetes', () => {

@@ -46,6 +46,7 @@ export interface Manifest {
   spec: {
     template?: PodTemplate;
     minReadySeconds?: number;
+    strategy?: { rollingUpdate?: object };
     selector?: { matchLabels?: Record<string, string> } & Record<string, unknown>;
     podSelector?: { matchLabels?: Record<string, string> };
     scaleTargetRef?: { kind: string; name: string };

@@ -248,7 +248,10 @@ describe('stowage serve after a server was killed', () => {
     expect(server.lines.join('\n')).not.toContain('stw_');
     server.child.kill('SIGTERM');
     const { code, stderr } = await server.ended;
-    expect({ code, log: stderr.trimEnd().split('\n') }).toEqual({
+    const lines = stderr.trimEnd().split('\n');
+    // On a busy machine it also runs half a minute after the killed one.
+    const log = lines.filter((line) => !line.includes('freed the jobs of'));
+    expect({ code, log }).toEqual({
       code: 0,
       log: [expect.stringContaining('"route":"/api/v1/objects"')],
     });

@@ -2779,7 +2779,7 @@ export interface components {
              *     ]
              */
             events?: ("batch.stored" | "job.failed" | "key.canary" | "threshold.reached")[];
-            /** @description Required for `threshold.reached`. A threshold replaces the whole one of before. */
+            /** @description Required for `threshold.reached`. A new threshold replaces the former one; they are not merged. */
             threshold?: components["schemas"]["ThresholdDto"] | null;
             /**
              * @description Whether events are sent. Default: true. A webhook that is not enabled gets no new events, and what is queued waits until it is enabled again.

@@ -111,7 +111,7 @@ export class ProjectDeletion {
     await this.projects.deleteLocked(tx, projectId);
     await this.store.insert(tx, projectId, { api_keys: keyIds.length, devices, webhooks });
     await this.jobs.insert(tx, job);
-    const details = { name, batches, objects, bytes, keys: keyIds.length, devices };
+    const details = { name, batches, objects, bytes, keys: keyIds.length, devices, webhooks };
     const target = { type: 'project', id } as const;
     await this.audit.append(tx, { projectId: null, actor, action: 'project.delete', target, details });
     return keyIds;

@@ -44,8 +44,8 @@ export const Queries = createParamDecorator((_: unknown, context: ExecutionConte
  * Admits requests that use the database. Two thirds of the connections are for requests, at most half of these for one project
  * unless it is alone, and a sixth for one whose requests are slow, or that has most of the requests while the event loop is saturated;
  * projects that wait take turns. The rest is for streams, large batches that are being read, jobs and maintenance, which have limits of
- * their own. A streamed body takes no slot, because its client may be
- * slow; a request that writes or reads a large batch gives its slot back before it waits for one of those limits.
+ * their own. A streamed body takes no slot, because its client may be slow; a request that writes or reads a large batch gives its slot
+ * back before it waits for one of those limits.
  *
  * The queries of a request that only reads are cancelled after QUERY_TIMEOUT_MS, and when its client leaves before the response. A request
  * whose client leaves while it waits is dropped. A write that has begun ends as if the client were there.
@@ -61,10 +61,10 @@ export class RequestSlots {
     private readonly database: Database,
     private readonly readDatabase: ReadDatabase,
     private readonly config: Config['database'],
+    load: Pick<EventLoopLoad, 'isSaturated'> = new EventLoopLoad(),
   ) {
     const total = Math.max(2, Math.floor((config.sharedMax * 2) / 3));
     this.total = total;
-    const load = new EventLoopLoad();
     this.slots = new ProjectSlots({
       total,
       perProject: Math.floor(total / 2),

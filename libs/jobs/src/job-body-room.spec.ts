@@ -89,15 +89,16 @@ describe('the room for bodies of a project', () => {
     expect(await stored()).toEqual([2]);
   });
 
-  it('costs a project without room a twentieth of the time, and a search for abandoned uploads once a minute', async () => {
+  it('costs a project without room less than a tenth of the time, and a search for abandoned uploads once a minute', async () => {
     await addJobs('queued', '{1, 2, 3, 4}', MIB);
     let nowMs = 0;
+    let statementMs = 500;
     const clock = jest.spyOn(performance, 'now').mockImplementation(() => nowMs);
     const statements: string[] = [];
     const query = db.database.query.bind(db.database) as (...parameters: unknown[]) => Promise<never[]>;
     const queries = jest.spyOn(db.database, 'query').mockImplementation((statement, values) => {
       statements.push((statement as { name: string }).name);
-      nowMs += 500;
+      nowMs += statementMs;
       return query(statement, values);
     });
     try {
@@ -118,6 +119,14 @@ describe('the room for bodies of a project', () => {
       expect(await statementsOfRequest()).toEqual([read, failed, read]);
       nowMs += 30_000;
       expect(await statementsOfRequest()).toEqual([read, failed, abandoned, read]);
+      // A database that stalls does not multiply its time without end.
+      statementMs = 30_000;
+      nowMs += 61_000;
+      expect(await statementsOfRequest()).toEqual([read, failed, abandoned, read]);
+      nowMs += 59_000;
+      expect(await statementsOfRequest()).toEqual([]);
+      nowMs += 2_000;
+      expect(await statementsOfRequest()).not.toEqual([]);
     } finally {
       clock.mockRestore();
       queries.mockRestore();

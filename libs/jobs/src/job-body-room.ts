@@ -46,6 +46,8 @@ const DELETIONS_MAX = 20;
 /** How long the sum is used again: this long, or this many times as long as it took to read, or to find nothing to delete, where that is more. */
 const FRESH_MS = 250;
 const FRESH_TIMES = 20;
+/** At most, so that a stall of the database does not reject requests long after it. */
+const FRESH_MAX_MS = 60_000;
 /** A search for abandoned uploads reads all parts of the project, so it is repeated only after this time where it finds none. */
 const ABANDONED_EVERY_MS = 60_000;
 const PROJECTS_MAX = 1_000;
@@ -195,5 +197,5 @@ export class JobBodyRoom {
 
 function freshUntilMs(startedMs: number): number {
   const endedMs = performance.now();
-  return endedMs + Math.max(FRESH_MS, FRESH_TIMES * (endedMs - startedMs));
+  return endedMs + Math.min(Math.max(FRESH_MS, FRESH_TIMES * (endedMs - startedMs)), FRESH_MAX_MS);
 }

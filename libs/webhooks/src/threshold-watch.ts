@@ -85,7 +85,7 @@ export class ThresholdWatch {
     const later: ThresholdWebhook[] = [];
     let computed = 0;
     for await (const webhook of this.list(slow, 'fast')) {
-      if (isOver(FAST_MS)) break;
+      if (isOver(slow.length + later.length > 0 ? FAST_MS : LOOK_MS)) break;
       this.places.fast = webhook;
       if (this.slow.has(webhook.project_id)) {
         later.push(webhook);

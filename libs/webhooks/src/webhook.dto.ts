@@ -138,7 +138,7 @@ export class UpdateWebhookDto {
   @EventsField(true)
   events?: EventName[];
 
-  @ThresholdField(' A threshold replaces the whole one of before.')
+  @ThresholdField(' A new threshold replaces the former one; they are not merged.')
   threshold?: ThresholdDto | null;
 
   @EnabledField()
