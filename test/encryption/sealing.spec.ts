@@ -128,7 +128,7 @@ async function expectExact({ projectId, keys }: TestProject, { text } = first): 
 async function maintenanceOf({ origin, operatorKey }: TestApi): Promise<unknown> {
   const page = await readFile('docs/operations/encryption.md', 'utf8');
   const [, command = ''] = /```sh\n(curl .*\/maintenance.*)\n```/.exec(page) ?? [];
-  const env = { ...process.env, API: `${origin}/api/v1`, OPERATOR: operatorKey };
+  const env = { ...process.env, API: `${origin}/api/v1`, OPERATOR_KEY: operatorKey };
   const { stdout } = await promisify(execFile)('bash', ['-c', command], { env });
   return JSON.parse(stdout);
 }

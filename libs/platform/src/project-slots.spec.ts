@@ -104,6 +104,27 @@ describe('ProjectSlots', () => {
     expect(takeThree(2)).toEqual([true, false, false]);
   });
 
+  it('serves work that waits when the processors are no longer saturated, without a release', () => {
+    jest.useFakeTimers({ now: 0 });
+    let isSaturated = true;
+    const contended = { slots: 1, averageMs: 50, isSaturated: () => isSaturated };
+    const slots = new ProjectSlots({ total: 9, perProject: 2, contended });
+    const order: string[] = [];
+    expect([2, 1, 1].map((project) => slots.tryTake(project))).toEqual([true, true, true]);
+    slots.release(2, 1);
+    slots.release(1, 1);
+    expect(slots.tryTake(1)).toBe(false);
+    wait(slots, 1, order);
+    wait(slots, 1, order);
+    jest.advanceTimersByTime(100);
+    expect(order).toEqual([]);
+    isSaturated = false;
+    jest.advanceTimersByTime(100);
+    expect(order).toEqual(['project 1']);
+    slots.release(1, 1);
+    expect(jest.getTimerCount()).toBe(0);
+  });
+
   it('serves the projects that wait by turns, whatever the number of their waiters', () => {
     const slots = new ProjectSlots({ total: 1, perProject: 1 });
     const order: string[] = [];

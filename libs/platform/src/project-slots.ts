@@ -20,6 +20,8 @@ interface Limits {
 
 /** After its last request for a slot, a project counts as one that has work for this long. */
 const RECENT_MS = 1_000;
+/** How often work that waits is looked at without a release: its project may have become alone, or the processors less busy. */
+const RECHECK_MS = 100;
 /** The weight of the latest work in the average of a project. */
 const LATEST_WEIGHT = 0.25;
 /** Projects whose average is known; further ones replace those that were added first. */
@@ -45,6 +47,8 @@ export class ProjectSlots {
   private readonly averageMs = new Map<number, number>();
   private used = 0;
   private waiting = 0;
+  /** Runs while work waits, where the slots of a project change with time. */
+  private recheck: NodeJS.Timeout | undefined;
   /** The last two projects that requested a slot, and when. */
   private latest = { projectId: -1, atMs: -Infinity };
   private latestOther = this.latest;
@@ -92,6 +96,11 @@ export class ProjectSlots {
     queue.add(waiter);
     this.queues.set(projectId, queue);
     this.waiting++;
+    if (this.limits.contended !== undefined) {
+      this.recheck ??= setInterval(() => {
+        this.serve();
+      }, RECHECK_MS).unref();
+    }
     return leave;
   }
 
@@ -160,6 +169,10 @@ export class ProjectSlots {
     if (!queue.delete(waiter)) return;
     clearTimeout(waiter.timeout);
     this.waiting--;
+    if (this.waiting === 0) {
+      clearInterval(this.recheck);
+      this.recheck = undefined;
+    }
     if (queue.size === 0) this.queues.delete(projectId);
   }
 
