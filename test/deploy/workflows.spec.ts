@@ -42,7 +42,7 @@ describe('.github/workflows/ci.yml', () => {
     expect(await errorsOf(text)).toEqual([]);
     for (const [valid, invalid] of [
       ['timeout-minutes', 'timeout-minute'],
-      ['needs: [check, deploy, upgrade, image]', 'needs: [check, deploy, upgrade, images]'],
+      ['needs: [check, static, deploy, upgrade, image]', 'needs: [check, static, deploy, upgrade, images]'],
       ['${{ github.token }}', '${{ github.token }'],
     ] as const) {
       expect(text).toContain(valid);
@@ -78,6 +78,13 @@ describe('.github/workflows/ci.yml', () => {
     const { container, steps = [] } = workflow.jobs.deploy ?? {};
     expect(container).toBeUndefined();
     expect(steps.at(-1)).toEqual({ run: 'npm test -- test/deploy', env: { DEPLOY_TOOLS: 'required' } });
+  });
+
+  it('runs every check of npm run check', async () => {
+    const { scripts } = JSON.parse(await readFile('package.json', 'utf8')) as { scripts: { check: string } };
+    expect(scripts.check).toBe('npm run build && run-p --continue-on-error "test -- {@}" check:static --');
+    expect(await readFile('.ci/run', 'utf8')).toMatch(/^npm test -- /m);
+    expect(workflow.jobs.static?.steps.at(-1)?.run).toBe('npm run check:static');
   });
 
   it('upgrades a database of the previous version, with the history that this needs', () => {
