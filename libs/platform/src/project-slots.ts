@@ -38,7 +38,8 @@ interface Waiter {
 /**
  * Slots for work that holds a scarce resource, such as a connection: at most `total` at a time, and at most `perProject` for
  * one project, or `alone` where no other project has work, or `contended` where the processors are the limit. Free slots go to the
- * projects that wait in turn, whatever the number of their waiters; those of one project are served in order.
+ * projects that wait in turn, whatever the number of their waiters; those of one project are served in order, at each release and,
+ * with `contended`, ten times a second, because the slots of a project change with time.
  */
 export class ProjectSlots {
   private readonly usedByProject = new Map<number, number>();

@@ -12,7 +12,7 @@ import { bucketMinutes, type Comparison, type ThresholdDto } from './webhook.dto
 const LISTED = 200;
 /** A value that takes longer, with its wait for a slot, is not computed. */
 const COMPUTE_MS = 10_000;
-/** Time of a look; the next one goes on with what is left. Projects that took long before have the last third. */
+/** Time of a look; the next one goes on with what is left. Projects that took long before, if there are any, have the last third. */
 const LOOK_MS = 30_000;
 const FAST_MS = 20_000;
 
